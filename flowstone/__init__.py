@@ -1,0 +1,65 @@
+"""Flowstone: decorated Python functions are data assets, and nothing is made twice without a reason."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flowstone.api import Flowstone as Flowstone
+    from flowstone.api import RunResult as RunResult
+    from flowstone.core.asset import Asset as Asset
+    from flowstone.core.asset import asset as asset
+    from flowstone.core.context import Context as Context
+    from flowstone.core.dag import AssetGraph as AssetGraph
+    from flowstone.core.plan import Plan as Plan
+    from flowstone.core.signature import From as From
+    from flowstone.portal import materialize as materialize
+    from flowstone.portal import materialize_async as materialize_async
+    from flowstone.portal import plan as plan
+
+__version__ = "0.1.0"
+
+#: Where each public name lives; imported on first use, so that ``import flowstone`` stays light.
+_HOMES = {
+    "Asset": "flowstone.core.asset",
+    "AssetGraph": "flowstone.core.dag",
+    "Context": "flowstone.core.context",
+    "Flowstone": "flowstone.api",
+    "From": "flowstone.core.signature",
+    "Plan": "flowstone.core.plan",
+    "RunResult": "flowstone.api",
+    "asset": "flowstone.core.asset",
+    "materialize": "flowstone.portal",
+    "materialize_async": "flowstone.portal",
+    "plan": "flowstone.portal",
+}
+
+__all__ = [  # noqa: RUF022 - sorted without regard to case
+    "Asset",
+    "AssetGraph",
+    "Context",
+    "Flowstone",
+    "From",
+    "Plan",
+    "RunResult",
+    "asset",
+    "materialize",
+    "materialize_async",
+    "plan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        msg = f"module 'flowstone' has no attribute {name!r}"
+        raise AttributeError(msg) from None
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,365 @@
+"""The ways in from Python: ``materialize``, ``plan`` and the open connection ``Flowstone``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from anyio import to_thread
+
+from flowstone.core import config as configs
+from flowstone.core import partition as partitions
+from flowstone.core.asset import AnyAsset
+from flowstone.core.dag import AssetGraph, is_asset
+from flowstone.core.plan import Plan, Request, draw
+from flowstone.errors import FlowstoneError, RunFailedError, TargetError, ValueLostError
+from flowstone.ids import run_id as new_run_id
+from flowstone.log import step_logger
+from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
+from flowstone.runner.step import Input, Version
+from flowstone.settings import Settings
+from flowstone.sources import code_versions
+from flowstone.store.connect import open_store
+from flowstone.values import ValueStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flowstone.core.records import Materialization
+    from flowstone.runner.events import Ending, Event, Listener
+    from flowstone.store.base import MaterializationStore
+
+Target: TypeAlias = AnyAsset | str | ModuleType
+Assets: TypeAlias = AssetGraph | ModuleType | Iterable[AnyAsset | ModuleType]
+
+
+class RunResult:
+    """How a run ended, and the values of its assets.
+
+    ``result["revenue"]`` decodes that asset's value; each call gives a fresh copy of a mutable
+    one. ``statuses`` says of every asset how its step ended: ``materialized``, ``reused``,
+    ``failed``, ``skipped`` or ``cancelled``. ``rows`` are the materializations this run recorded.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        plan: Plan,
+        report: Report,
+        rows: Sequence[Materialization],
+        values: ValueStore,
+    ) -> None:
+        self.run_id = run_id
+        self.plan = plan
+        self.rows = list(rows)
+        self.run = report.run
+        self.statuses: dict[str, Ending] = {step.name: report.endings[step.name] for step in plan}
+        self.failures = report.failures
+        self._versions = report.versions
+        self._values = values
+
+    @property
+    def ok(self) -> bool:
+        """Whether every asset has its value."""
+        return all(status in ("materialized", "reused") for status in self.statuses.values())
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of an asset of this run.
+
+        Raises:
+            UnknownDependencyError: if the graph has no such asset; it names the nearest.
+            ValueLostError: if there is no value: it failed, was not kept, or was lost.
+        """
+        asset = self.plan.request.graph[name]
+        version = self._versions.get(name)
+        if version is None:
+            state = self.statuses.get(name, "not part of this run")
+            msg = f"asset {name!r} has no value: it is {state}"
+            raise ValueLostError(msg)
+        if version.pointer is None and version.is_held:
+            return version.held
+        return Input(asset, version.pointer).take(self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._versions
+
+    def __repr__(self) -> str:
+        return f"<RunResult {self.run_id}: {describe_counts(self.run.counts)}>"
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """``"2 materialized, 1 reused"``, or that there was nothing to do."""
+    order = ("materialized", "reused", "failed", "skipped", "cancelled")
+    told = [f"{counts[name]} {name}" for name in order if counts.get(name)]
+    return ", ".join(told) or "nothing to do"
+
+
+class Flowstone:
+    """The open connection to one database and one value store, on the caller's event loop.
+
+    ``async with Flowstone() as fs:`` opens it; ``fs.store`` is the metadata store, ``fs.values``
+    the value store. Settings come by keyword (see :class:`~flowstone.settings.Settings`), then
+    from the environment, then from ``[tool.flowstone]`` in pyproject.toml. ``store`` takes a
+    ready metadata store instead of a database.
+
+    Raises:
+        SettingsError: for an unknown or invalid setting.
+        DatabaseUnavailableError: if no connection can be had; within ten seconds.
+        SchemaError: if the database's schema does not fit this Flowstone.
+    """
+
+    store: MaterializationStore
+
+    def __init__(self, *, store: MaterializationStore | None = None, **settings: Any) -> None:
+        self.settings = Settings.load(**settings)
+        self.values = ValueStore(self.settings.values, pickle=self.settings.pickle)
+        self._given = store
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        if self._given is not None:
+            self.store = self._given
+            return self
+        set_up = self.settings
+        self.store = await self._stack.enter_async_context(
+            open_store(
+                set_up.database_url,
+                set_up.home,
+                schema_name=set_up.schema_name,
+                auto_migrate=set_up.auto_migrate,
+            )
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    async def plan(
+        self,
+        *targets: Target,
+        assets: Assets | None = None,
+        exclude: Iterable[str] = (),
+        config: Mapping[str, Any] | None = None,
+        partition: object | None = None,
+        force: bool = False,
+        only: bool = False,
+    ) -> Plan:
+        """What :meth:`materialize` would do with the same arguments, and why."""
+        graph = collect(targets, assets)
+        request = Request(
+            graph=graph,
+            targets=tuple(_chosen(graph, targets, tuple(exclude))),
+            code_versions={},
+            config=configs.resolve(graph, config or {}),
+            partition=None if partition is None else partitions.encode(partition),
+            force=force,
+            only=only,
+        )
+        return await self._plan(request)
+
+    async def materialize(
+        self,
+        *targets: Target,
+        assets: Assets | None = None,
+        exclude: Iterable[str] = (),
+        config: Mapping[str, Any] | None = None,
+        partition: object | None = None,
+        force: bool = False,
+        only: bool = False,
+        raise_on_error: bool = True,
+        max_concurrency: int | None = None,
+        on_event: Listener | None = None,
+    ) -> RunResult:
+        """Make the targets and all they need that is not fresh, and record it.
+
+        Args:
+            targets: assets, modules, or selections; everything in ``assets`` if there are none.
+            assets: where names are looked up: a graph, modules, or a list of assets. Without it
+                the graph is what the target assets need, found in their own namespaces; for
+                selections alone, the assets of ``__main__``.
+            exclude: selections to leave out of the targets.
+            config: ``{"asset": {"parameter": value}}`` or ``{"asset.parameter": value}``.
+            partition: the key the run is for, given to every step.
+            force: run the targets even if they are fresh.
+            only: make just the targets, from what is recorded of their inputs.
+            raise_on_error: raise :class:`RunFailedError` if an asset fails; else only say so in
+                the result.
+            max_concurrency: how many functions run in threads at once.
+            on_event: called with every :mod:`event <flowstone.runner.events>` of the run.
+
+        Raises:
+            DefinitionError: if targets, graph or config can't be used.
+            SelectionError: if a selection can't be read or matches nothing.
+            RunFailedError: if an asset failed, when all others are done and recorded; its cause
+                is the first failure, its ``result`` the whole.
+            StoreError: if the database fails; what is recorded stays recorded.
+        """
+        plan = await self.plan(
+            *targets,
+            assets=assets,
+            exclude=exclude,
+            config=config,
+            partition=partition,
+            force=force,
+            only=only,
+        )
+        return await self.carry_out(
+            plan,
+            partition=partition,
+            raise_on_error=raise_on_error,
+            max_concurrency=max_concurrency,
+            on_event=on_event,
+        )
+
+    async def carry_out(
+        self,
+        plan: Plan,
+        *,
+        partition: object | None = None,
+        raise_on_error: bool = True,
+        max_concurrency: int | None = None,
+        on_event: Listener | None = None,
+    ) -> RunResult:
+        """Execute a plan just drawn; :meth:`materialize` draws and executes in one."""
+        run_id = new_run_id()
+        tools = Tools(
+            self.store,
+            self.values,
+            on_event or _ignore,
+            step_logger,
+            max_concurrency or default_concurrency(),
+        )
+        if plan.counts["materialize"] or plan.counts["blocked"]:
+            report = await execute(plan, run_id, partition, tools)
+            rows = await self.store.get_by_run_id(run_id)
+        else:
+            report, rows = await self._record_nothing(plan, run_id), []
+        await self._read_targets(plan, report)
+        result = RunResult(run_id, plan, report, rows, self.values)
+        if raise_on_error and not result.ok:
+            raise _run_failed(result)
+        return result
+
+    async def _plan(self, request: Request) -> Plan:
+        names = request.names()
+        assets = [request.graph[name] for name in names]
+        request = Request(
+            request.graph,
+            request.targets,
+            await to_thread.run_sync(code_versions, assets),
+            request.config,
+            request.partition,
+            request.force,
+            request.only,
+        )
+        wanted = [*names, *request.inputs()]
+        current = await self.store.current(wanted, request.partition)
+        looked: dict[str, bool] = {}
+        while True:
+            lost = frozenset(name for name, there in looked.items() if not there)
+            plan = draw(request, current, lost)
+            unknown = {n: m for n, m in plan.values_needed().items() if n not in looked}
+            if not unknown:
+                return plan
+            looked |= await to_thread.run_sync(self._look, unknown)
+
+    def _look(self, made: Mapping[str, Materialization]) -> dict[str, bool]:
+        pointers = {name: row.value for name, row in made.items()}
+        kept = {name: pointer for name, pointer in pointers.items() if pointer is not None}
+        there = dict(zip(kept, self.values.present(list(kept.values())), strict=True))
+        return {name: there.get(name, False) for name in made}
+
+    async def _record_nothing(self, plan: Plan, run_id: str) -> Report:
+        run = new_run(plan, run_id)
+        done = {"status": "success", "counts": {"reused": len(plan)}, "completed_at": run.started_at}
+        report = Report(run.model_copy(update=done))
+        for step in plan:
+            report.endings[step.name] = "reused"
+            if step.current is not None:
+                report.versions[step.name] = Version(
+                    step.asset, step.current.id, step.current.data_version or "", step.current.value
+                )
+        await self.store.record_run(report.run)
+        return report
+
+    async def _read_targets(self, plan: Plan, report: Report) -> None:
+        """Read the inline values the caller may ask for; the plan did without."""
+        asked = [report.versions[name] for name in plan.targets if name in report.versions]
+        unread = [version for version in asked if version.pointer and version.pointer.unread]
+        if not unread:
+            return
+        found = await self.store.inline_values([version.id for version in unread])
+        for version in unread:
+            if version.pointer is not None and version.id in found:
+                version.pointer = version.pointer.model_copy(update={"inline": found[version.id]})
+
+
+def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
+    """The graph that targets are looked up in.
+
+    Raises:
+        DefinitionError: if it can't be built; all errors at once.
+    """
+    modules = [target for target in targets if isinstance(target, ModuleType)]
+    given = [target for target in targets if is_asset(target)]
+    for target in targets:
+        if not isinstance(target, (str, ModuleType)) and not is_asset(target):
+            msg = f"a target is an asset, a module or a selection, not {type(target).__name__}"
+            raise TargetError(msg)
+    if isinstance(assets, AssetGraph):
+        return assets
+    if isinstance(assets, ModuleType):
+        modules.append(assets)
+    elif assets is not None:
+        listed = list(assets)
+        modules += [each for each in listed if isinstance(each, ModuleType)]
+        plain = [each for each in listed if not isinstance(each, ModuleType)]
+        if not modules:
+            return AssetGraph([*plain, *_assets(given)])
+        given = [*plain, *given]
+    if not modules and not given:
+        modules = [sys.modules["__main__"]]
+    found = _assets(given) + [v for m in modules for v in vars(m).values() if is_asset(v)]
+    if not found:
+        names = ", ".join(module.__name__ for module in modules)
+        msg = f"{names} has no assets; decorate a function with @asset, or pass assets=[...]"
+        raise TargetError(msg)
+    return AssetGraph.from_targets(found)
+
+
+def _assets(values: Iterable[Any]) -> list[AnyAsset]:
+    return [value for value in values if is_asset(value)]
+
+
+def _chosen(graph: AssetGraph, targets: Sequence[Target], exclude: tuple[str, ...]) -> list[str]:
+    names = {asset.name for asset in _assets(targets)}
+    for target in targets:
+        if isinstance(target, ModuleType):
+            names |= {value.name for value in _assets(vars(target).values())}
+    selections = [target for target in targets if isinstance(target, str)]
+    if selections or not names:
+        names |= set(graph.select(*selections))
+    if exclude:
+        left_out = set(graph.select(*exclude))
+        names -= left_out
+    return [name for name in graph.execution_order(*names) if name in names]
+
+
+def _run_failed(result: RunResult) -> RunFailedError:
+    """The error of a run, with the first failure as its cause."""
+    failed = [f"{name} ({failure.line})" for name, failure in result.failures.items()]
+    skipped = [name for name, status in result.statuses.items() if status == "skipped"]
+    message = f"failed: {', '.join(failed)}" if failed else "nothing failed"
+    if skipped:
+        message += f"; skipped for it: {', '.join(skipped)}"
+    error = RunFailedError(message, result)
+    first = next(iter(result.failures.values()), None)
+    error.__cause__ = first and first.exception
+    return error
+
+
+def _ignore(event: Event) -> None:
+    """Nobody listens."""

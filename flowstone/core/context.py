@@ -1,0 +1,30 @@
+"""What a running asset may ask about its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Logger(Protocol):
+    """The part of a structlog logger that assets use: an event and its fields by keyword."""
+
+    def debug(self, event: str, **fields: Any) -> Any: ...
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a running asset may ask about its run; taken by a parameter annotated ``Context``.
+
+    ``partition`` is the key as the caller gave it, or None. ``attempt`` counts from 1. ``logger``
+    is a structlog logger bound to run, asset and partition.
+    """
+
+    run_id: str
+    asset: str
+    logger: Logger
+    partition: object | None = None
+    attempt: int = 1

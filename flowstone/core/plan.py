@@ -1,0 +1,329 @@
+"""What a run would do, and why: a pure function of the graph and of what is recorded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from flowstone.core.config import NO_CONFIG, Config
+from flowstone.core.hashing import combine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from flowstone.core.asset import AnyAsset
+    from flowstone.core.dag import AssetGraph
+    from flowstone.core.records import Materialization
+
+Action = Literal["materialize", "reuse", "blocked"]
+CauseKind = Literal[
+    "never_made",
+    "code_changed",
+    "code_unknown",
+    "input_changed",
+    "config_changed",
+    "value_lost",
+    "forced",
+    "upstream_will_run",
+    "upstream_missing",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason for a step: its kind, what it is about, and the old and new version of that."""
+
+    kind: CauseKind
+    subject: str = ""
+    old: str | None = None
+    new: str | None = None
+
+    def __str__(self) -> str:
+        change = f" {self.old} -> {self.new}" if self.old and self.new else ""
+        match self.kind:
+            case "input_changed":
+                return f"input {self.subject} changed{change}"
+            case "config_changed":
+                return f"config {self.subject} changed{change}"
+            case "upstream_will_run":
+                return f"upstream {self.subject} will run"
+            case "upstream_missing":
+                return f"upstream {self.subject} has no value and is not selected"
+            case "code_unknown":
+                return "its source can't be read"
+            case _:
+                return self.kind.replace("_", " ")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The cause as it is recorded: its fields that say something."""
+        fields = {"subject": self.subject, "old": self.old, "new": self.new}
+        return {"kind": self.kind} | {name: text for name, text in fields.items() if text}
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """All that decides what a step makes; equal ingredients have equal dependency hashes.
+
+    ``upstream`` maps each parameter (``+name`` for an input that is not passed) to the data
+    version it takes. ``code_version`` is None if the source can't be had: never reusable.
+    """
+
+    asset: str
+    partition: str | None
+    code_version: str | None
+    upstream: Mapping[str, str]
+    config: Config = NO_CONFIG
+
+    @property
+    def dependency_hash(self) -> str:
+        parts: list[str | None] = [self.asset, self.code_version, self.partition]
+        for ingredients in (self.upstream, self.config.digests):
+            parts.append(str(len(ingredients)))
+            for name in sorted(ingredients):
+                parts += [name, ingredients[name]]
+        return combine("dependency", *parts)
+
+    def recorded(self) -> dict[str, Any]:
+        """The ingredients as the row keeps them, for later explanations."""
+        config = {
+            name: {"shown": shown, "digest": self.config.digests.get(name)}
+            for name, shown in self.config.shown.items()
+        }
+        return {"upstream": dict(self.upstream), "config": config}
+
+    def causes(self, made: Materialization) -> Iterator[Cause]:
+        """What is different from the ingredients of an earlier materialization."""
+        if self.code_version is None:
+            yield Cause("code_unknown")
+        elif self.code_version != made.code_version:
+            yield Cause("code_changed")
+        before: Mapping[str, str] = made.inputs.get("upstream", {})
+        for name in sorted({*before, *self.upstream}):
+            old, new = before.get(name), self.upstream.get(name)
+            if old != new:
+                yield Cause("input_changed", name, _short(old), _short(new))
+        settings: Mapping[str, Mapping[str, str | None]] = made.inputs.get("config", {})
+        for name in sorted({*settings, *self.config.shown}):
+            earlier = settings.get(name, {})
+            if earlier.get("digest") != self.config.digests.get(name):
+                shown = self.config.shown.get(name)
+                yield Cause("config_changed", name, earlier.get("shown"), shown)
+
+
+def _short(version: str | None) -> str | None:
+    return version and version[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a run would do for one asset, and why.
+
+    ``current`` is the current version, if there is one. ``may_cut_off`` is set where the only
+    causes are upstream steps: if those make equal values again, the step will be reused.
+    """
+
+    asset: AnyAsset
+    action: Action
+    causes: tuple[Cause, ...] = ()
+    current: Materialization | None = None
+    config: Config = NO_CONFIG
+    code_version: str | None = None
+    may_cut_off: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.asset.name
+
+    @property
+    def why(self) -> str:
+        """The causes in words."""
+        return "; ".join(map(str, self.causes)) if self.causes else "up to date"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run was asked for: the graph, the assets to be made, and what the code is now."""
+
+    graph: AssetGraph
+    targets: tuple[str, ...]
+    code_versions: Mapping[str, str | None]
+    config: Mapping[str, Config] = field(default_factory=dict)
+    partition: str | None = None
+    force: bool = False
+    only: bool = False
+
+    def names(self) -> list[str]:
+        """The assets the plan has steps for, dependencies first."""
+        order = self.graph.execution_order(*self.targets)
+        return [name for name in order if name in set(self.targets)] if self.only else order
+
+    def inputs(self) -> list[str]:
+        """Assets outside the plan whose current versions its steps take (``only``)."""
+        inside = set(self.names())
+        needed = (need for name in inside for need in self.graph[name].depends_on)
+        return sorted(set(needed) - inside)
+
+
+class Plan:
+    """What a run would do: one :class:`Step` for every asset concerned, dependencies first."""
+
+    def __init__(
+        self, request: Request, steps: list[Step], given: Mapping[str, Materialization]
+    ) -> None:
+        self.request = request
+        self.steps = steps
+        self.given = given
+        self._by_name = {step.name: step for step in steps}
+
+    def __getitem__(self, name: str) -> Step:
+        self.request.graph[name]  # an unknown name is told as such
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.request.targets
+
+    @property
+    def to_run(self) -> list[str]:
+        """The assets that would be materialized, dependencies first."""
+        return [step.name for step in self.steps if step.action == "materialize"]
+
+    @property
+    def counts(self) -> Counter[Action]:
+        """How many steps there are of each action."""
+        return Counter(step.action for step in self.steps)
+
+    def values_needed(self) -> dict[str, Materialization]:
+        """The recorded values a run will read for certain: of targets, and as inputs."""
+        versions = dict(self.given)
+        versions.update(
+            (step.name, step.current)
+            for step in self.steps
+            if step.action == "reuse" and step.current is not None
+        )
+        needed = set(self.targets)
+        for step in self.steps:
+            if step.action == "materialize" and not step.may_cut_off:
+                needed |= {source for parameter, source in step.asset.edges if parameter}
+        return {name: versions[name] for name in versions if name in needed}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain JSON."""
+        return {
+            "schema_version": 1,
+            "targets": list(self.targets),
+            "partition": self.request.partition,
+            "counts": dict(self.counts),
+            "steps": [
+                {
+                    "asset": step.name,
+                    "action": step.action,
+                    "causes": [cause.to_dict() for cause in step.causes],
+                    "may_cut_off": step.may_cut_off,
+                }
+                for step in self.steps
+            ],
+        }
+
+    def __str__(self) -> str:
+        width = max((len(step.name) for step in self.steps), default=0)
+        return "\n".join(
+            f"{step.action:<11} {step.name:<{width}}  {step.why}"
+            + (" (may be cut off here)" if step.may_cut_off else "")
+            for step in self.steps
+        )
+
+
+def draw(
+    request: Request,
+    current: Mapping[str, Materialization],
+    lost: frozenset[str] = frozenset(),
+) -> Plan:
+    """Decide every step.
+
+    Args:
+        request: what was asked for.
+        current: the current version of each asset that has one.
+        lost: assets whose recorded values were looked for and are not there.
+    """
+    names = request.names()
+    given = {name: current[name] for name in request.inputs() if name in current}
+    decided: dict[str, Step] = {}
+    for name in names:
+        decided[name] = _decide(request, name, current.get(name), decided, given, lost)
+    return Plan(request, list(decided.values()), given)
+
+
+def _decide(
+    request: Request,
+    name: str,
+    made: Materialization | None,
+    decided: Mapping[str, Step],
+    given: Mapping[str, Materialization],
+    lost: frozenset[str],
+) -> Step:
+    asset = request.graph[name]
+    config = request.config.get(name, NO_CONFIG)
+    code_version = request.code_versions[name]
+    known, waiting, missing = _inputs(asset, decided, given, lost)
+    ingredients = Ingredients(name, request.partition, code_version, known, config)
+    causes: list[Cause] = []
+    if missing:
+        causes += [Cause("upstream_missing", source) for source in missing]
+    if request.force and name in request.targets:
+        causes.append(Cause("forced"))
+    if made is None:
+        causes.append(Cause("never_made"))
+    else:
+        if name in lost:
+            causes.append(Cause("value_lost"))
+        unknown = {parameter for parameter, _ in waiting}
+        causes += [
+            cause
+            for cause in ingredients.causes(made)
+            if not (cause.kind == "input_changed" and cause.subject in unknown)
+        ]
+        if not causes and not waiting and ingredients.dependency_hash != made.dependency_hash:
+            causes.append(Cause("code_changed"))
+    certain = bool(causes)
+    causes += [Cause("upstream_will_run", source) for source in dict(map(reversed, waiting))]
+    action: Action = "blocked" if missing else "materialize" if causes else "reuse"
+    cut_off = action == "materialize" and not certain
+    return Step(asset, action, tuple(causes), made, config, code_version, cut_off)
+
+
+def _inputs(
+    asset: AnyAsset,
+    decided: Mapping[str, Step],
+    given: Mapping[str, Materialization],
+    lost: frozenset[str],
+) -> tuple[dict[str, str], list[tuple[str, str]], list[str]]:
+    """Data versions known now; ``(parameter, asset)`` that will run; assets that can't be had."""
+    known: dict[str, str] = {}
+    waiting: list[tuple[str, str]] = []
+    missing: list[str] = []
+    for parameter, source in asset.edges:
+        slot = input_name(parameter, source)
+        step = decided.get(source)
+        version = step.current if step else given.get(source)
+        if step and step.action == "blocked":
+            missing.append(source)
+        elif step and step.action == "materialize":
+            waiting.append((slot, source))
+        elif version is None or (step is None and parameter and source in lost):
+            missing.append(source)
+        else:
+            known[slot] = version.data_version or ""
+    return known, waiting, missing
+
+
+def input_name(parameter: str, source: str) -> str:
+    """How ingredients name an input: its parameter, or ``+asset`` when it is not passed."""
+    return parameter or f"+{source}"

@@ -1,0 +1,133 @@
+"""The rows Flowstone keeps, as frozen pydantic models shared by every layer."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flowstone.core.status import RunStatus, Status
+
+
+class Record(BaseModel):
+    """A row: frozen, compared by value."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ValuePointer(Record):
+    """Where a value is kept and how to read it back.
+
+    ``inline`` holds the bytes themselves when they are small; empty means that the row holds
+    them and they were not read along with it. Otherwise ``location`` is the absolute path of a
+    file that is itself the asset (codec ``path``), or None for a file of the value store, which
+    is named by ``content_digest``. ``size`` is in bytes.
+    """
+
+    codec: str
+    size: int
+    content_digest: str
+    inline: bytes | None = None
+    location: str | None = None
+
+    @property
+    def unread(self) -> bool:
+        """Whether the row holds the bytes and they were not read along with it."""
+        return self.inline == b""
+
+
+class Materialization(Record):
+    """What one run did to make one (asset, partition).
+
+    ``duration_ms`` is the time from start to completion in milliseconds. ``upstream_assets``
+    names the direct dependencies in order, ``upstream_partitions`` the partition read of each.
+    ``attempts`` holds the error and the times of every failed attempt before the last.
+    """
+
+    id: uuid.UUID
+    asset_name: str
+    partition: str | None = None
+    run_id: str
+    status: Status = "pending"
+    attempt: int = 1
+    started_at: dt.datetime | None = None
+    completed_at: dt.datetime | None = None
+    duration_ms: float | None = None
+    upstream_assets: list[str] = Field(default_factory=list)
+    upstream_partitions: list[str | None] = Field(default_factory=list)
+    dependency_hash: str | None = None
+    code_version: str | None = None
+    data_version: str | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    causes: list[dict[str, Any]] = Field(default_factory=list)
+    value: ValuePointer | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    error_type: str | None = None
+    error_message: str | None = None
+    error_traceback: str | None = None
+    attempts: list[dict[str, Any]] = Field(default_factory=list)
+    executor_node: str | None = None
+    inserted_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class LineageEdge(Record):
+    """One version read: ``materialization_id`` took ``upstream_id`` as ``parameter``.
+
+    ``parameter`` is an empty string for a dependency that is not passed to the function.
+    """
+
+    materialization_id: uuid.UUID
+    upstream_id: uuid.UUID
+    parameter: str
+
+
+class Run(Record):
+    """One execution of a plan. ``counts`` says how many steps ended in which way."""
+
+    run_id: str
+    status: RunStatus
+    target: str
+    partition: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict)
+    executor_node: str | None = None
+    started_at: dt.datetime
+    completed_at: dt.datetime | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A row that a run is still writing; the journal takes down its state from time to time.
+
+    ``recorded`` is the status the store knows, None before the first write. The other fields are
+    those of :class:`Materialization`; ``edges`` is written with a success.
+    """
+
+    id: uuid.UUID
+    asset_name: str
+    partition: str | None
+    run_id: str
+    executor_node: str | None
+    upstream_assets: list[str]
+    status: Status = "pending"
+    recorded: Status | None = None
+    attempt: int = 1
+    started_at: dt.datetime | None = None
+    completed_at: dt.datetime | None = None
+    duration_ms: float | None = None
+    dependency_hash: str | None = None
+    code_version: str | None = None
+    data_version: str | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    causes: list[dict[str, Any]] = field(default_factory=list)
+    value: ValuePointer | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    error_type: str | None = None
+    error_message: str | None = None
+    error_traceback: str | None = None
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    edges: list[LineageEdge] = field(default_factory=list)

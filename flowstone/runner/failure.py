@@ -1,0 +1,87 @@
+"""What is kept of an exception: its type, its message, and a traceback of the user's code."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowstone.core.text import cap, clean, safe_str
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_OURS = str(Path(__file__).parents[1])
+_LIBRARIES = ("anyio", "asyncio", "concurrent", "threading")
+_MESSAGE_BYTES = 65_536
+_FRAMES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception an asset raised, as text that can be stored and shown."""
+
+    type: str
+    message: str
+    traceback: str
+    exception: BaseException
+
+    @property
+    def line(self) -> str:
+        """Type and first line of the message."""
+        first = self.message.strip().partition("\n")[0]
+        return f"{self.type}: {cap(first, 300)}" if first else self.type
+
+
+def describe(error: BaseException) -> Failure:
+    """Take down an exception; never raises, whatever the exception does when asked.
+
+    The traceback starts at the first frame outside Flowstone, and the exception is given the
+    same one, so that raising it again shows no frame of ours.
+    """
+    error.__traceback__ = user_frames(error.__traceback__)
+    message = cap(clean(safe_str(error)), _MESSAGE_BYTES)
+    name = type(error).__qualname__
+    if type(error).__module__ not in ("builtins", "__main__"):
+        name = f"{type(error).__module__}.{name}"
+    return Failure(clean(name), message, cap(clean(_formatted(error, name, message))), error)
+
+
+def user_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame of the user's code on; None if there is none."""
+    while trace is not None and _is_plumbing(trace):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_plumbing(trace: TracebackType) -> bool:
+    module = trace.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+    return trace.tb_frame.f_code.co_filename.startswith(_OURS) or module in _LIBRARIES
+
+
+def _formatted(error: BaseException, name: str, message: str) -> str:
+    """The traceback of ``error``, and of what caused it, in Python's own layout."""
+    parts = []
+    for each in reversed(_chain(error)):
+        frames = traceback.StackSummary.extract(
+            traceback.walk_tb(user_frames(each.__traceback__)), limit=-_FRAMES
+        )
+        last = f"{name}: {cap(message, 4096)}" if each is error else _one_line(each)
+        head = ["Traceback (most recent call last):\n", *frames.format()] if frames else []
+        parts.append("".join([*head, last]))
+    return "\n\nThe above exception led to this one:\n\n".join(parts)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it was raised from, without going round in a circle."""
+    chain: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and all(at is not each for each in chain) and len(chain) < 10:
+        chain.append(at)
+        at = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
+    return chain
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__qualname__}: {cap(clean(safe_str(error)), 4096)}"

@@ -1,0 +1,72 @@
+"""The one ordered writer of a run's rows."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    import uuid
+
+    from flowstone.core.records import Draft
+    from flowstone.store.base import MaterializationStore
+
+#: Rows that may wait to be written before the run waits for the journal.
+BACKLOG = 1000
+
+
+class Journal:
+    """Writes rows in the order they were put down, as many as there are in one transaction.
+
+    A row put down several times before it is written is written once, in its last state. Because
+    a step is put down before the steps that read it are released, a recorded success implies that
+    every version it read is recorded.
+    """
+
+    def __init__(self, store: MaterializationStore, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._waiting: dict[uuid.UUID, Draft] = {}
+        self._wake = anyio.Event()
+        self._room = anyio.Event()
+        self._closed = False
+
+    def put(self, draft: Draft) -> None:
+        """Take down the row's state; it is written soon, together with others."""
+        self._waiting[draft.id] = draft
+        self._wake.set()
+
+    async def room(self) -> None:
+        """Wait while too much is unwritten."""
+        while len(self._waiting) >= BACKLOG:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    def close(self) -> None:
+        """Let :meth:`write` return once everything is written."""
+        self._closed = True
+        self._wake.set()
+
+    async def write(self) -> None:
+        """Write until closed. Cancelling it loses what is not written: shield it.
+
+        Raises:
+            StoreError: when the store fails; what was put down since is lost then.
+        """
+        while self._waiting or not self._closed:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            while self._waiting:
+                await self._write_batch()
+
+    async def _write_batch(self) -> None:
+        drafts = list(self._waiting.values())
+        # Steps go on while the batch is on its way: what is written is the state of now.
+        states = [copy.copy(draft) for draft in drafts]
+        self._waiting.clear()
+        self._room.set()
+        await self._store.write(self._run_id, states)
+        for draft, state in zip(drafts, states, strict=True):
+            draft.recorded = state.recorded

@@ -1,0 +1,180 @@
+"""One step: take its inputs, call its function, keep what it returned."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import to_thread
+
+from flowstone.errors import UnserializableValueError, ValueLostError
+from flowstone.ids import materialization_id
+from flowstone.runner.failure import Failure, describe
+from flowstone.values import Saved, is_shareable
+
+if TYPE_CHECKING:
+    import uuid
+
+    from flowstone.core.asset import AnyAsset
+    from flowstone.core.records import ValuePointer
+    from flowstone.values import ValueStore
+
+_NOTHING = object()
+#: Values of these types are taken in on the event loop: a thread would cost more than the work.
+_SMALL = (type(None), bool, int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One consumer's claim on an asset's value: the object itself, or how to decode a copy."""
+
+    asset: AnyAsset
+    pointer: ValuePointer | None
+    value: Any = _NOTHING
+
+    @property
+    def at_hand(self) -> bool:
+        return self.value is not _NOTHING
+
+    def take(self, values: ValueStore) -> Any:
+        """The value.
+
+        Raises:
+            ValueLostError: if the stored value is missing or altered.
+        """
+        if self.at_hand:
+            return self.value
+        if self.pointer is None:
+            msg = f"the value of {self.asset.name!r} was not kept"
+            raise ValueLostError(msg)
+        return values.load(self.pointer, self.asset.returns)
+
+
+@dataclass(slots=True)
+class Version:
+    """What those who read an asset get: which materialization, its data version, its value.
+
+    ``held`` is the very object the function returned, kept while ``takers`` steps still want it.
+    """
+
+    asset: AnyAsset
+    id: uuid.UUID
+    data_version: str
+    pointer: ValuePointer | None
+    held: Any = _NOTHING
+    takers: int = 0
+
+    @property
+    def is_held(self) -> bool:
+        return self.held is not _NOTHING
+
+    def claim(self) -> Input:
+        """The value for one consumer; no other consumer sees what this one does to it.
+
+        Immutable values are shared. Of anything else the last taker gets the object itself, all
+        others a copy decoded from the stored bytes. A value that is not kept has no bytes: it is
+        shared.
+        """
+        self.takers -= 1
+        last, held = self.takers <= 0, self.held
+        if last and self.pointer is not None:
+            self.held = _NOTHING
+        if held is not _NOTHING and (last or self.pointer is None or is_shareable(held)):
+            return Input(self.asset, self.pointer, held)
+        return Input(self.asset, self.pointer)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The function returned ``value``; ``saved`` is None for an asset that is not kept."""
+
+    value: Any
+    saved: Saved | None
+
+    @property
+    def data_version(self) -> str:
+        """The data version; without a canonical form one that equals no other."""
+        return self.saved.data_version if self.saved else f"unkept-{materialization_id().hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The values of these inputs are not there any more."""
+
+    assets: list[str]
+
+
+Outcome = Made | Lost | Failure
+#: What a function is called with, by parameter: a claim on an input, or the value itself.
+Arguments = dict[str, Any]
+
+
+async def call(
+    asset: AnyAsset, arguments: Arguments, values: ValueStore, limiter: anyio.CapacityLimiter
+) -> Outcome:
+    """Run one step; whatever the user's code raises comes back as a :class:`Failure`."""
+    if asset.fn is not None and inspect.iscoroutinefunction(inspect.unwrap(asset.fn)):
+        return await _call_async(asset, asset.fn, arguments, values)
+    return await to_thread.run_sync(
+        _call_sync, asset, arguments, values, limiter=limiter, abandon_on_cancel=True
+    )
+
+
+def _call_sync(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
+    taken = _take(arguments, values)
+    if isinstance(taken, Lost):
+        return taken
+    try:
+        return _keep(asset, asset(**taken), values)
+    except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
+        return describe(error)
+
+
+async def _call_async(
+    asset: AnyAsset, fn: Callable[..., Any], arguments: Arguments, values: ValueStore
+) -> Outcome:
+    at_hand = all(each.at_hand for each in arguments.values() if isinstance(each, Input))
+    taken = (
+        _take(arguments, values)
+        if at_hand
+        else await to_thread.run_sync(_take, arguments, values, abandon_on_cancel=True)
+    )
+    if isinstance(taken, Lost):
+        return taken
+    try:
+        result = fn(**taken)
+        result = await result if inspect.isawaitable(result) else result
+        if type(result) in _SMALL:
+            return _keep(asset, result, values)
+        return await to_thread.run_sync(_keep, asset, result, values, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
+        return describe(error)
+
+
+def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:
+    taken: Arguments = {}
+    lost: list[str] = []
+    for parameter, value in arguments.items():
+        if not isinstance(value, Input):
+            taken[parameter] = value
+            continue
+        try:
+            taken[parameter] = value.take(values)
+        except ValueLostError:
+            lost.append(value.asset.name)
+    return Lost(lost) if lost else taken
+
+
+def _keep(asset: AnyAsset, value: Any, values: ValueStore) -> Made:
+    if not asset.keep:
+        return Made(value, None)
+    try:
+        return Made(value, values.save(value, asset.returns))
+    except UnserializableValueError as error:
+        msg = f"asset {asset.name!r} returned a value that can't be kept: {error}"
+        raise UnserializableValueError(msg) from None

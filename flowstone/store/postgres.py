@@ -1,0 +1,313 @@
+"""The metadata store in Postgres: one method for each verb, one statement where one will do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors as pg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from flowstone.core.status import TRANSITIONS, sources
+from flowstone.errors import (
+    DatabaseUnavailableError,
+    IllegalTransitionError,
+    NotFoundError,
+    RunActiveError,
+    RunLostError,
+    StoreError,
+)
+from flowstone.ids import materialization_id
+from flowstone.store import rows
+from flowstone.store.base import LEASE_SECONDS
+from flowstone.store.queries import CHANGING, DRAFT_COLUMNS, Queries
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from typing import Protocol
+
+    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg.sql import Composed
+
+    from flowstone.core.records import Draft, LineageEdge, Materialization, Run
+    from flowstone.core.status import Status
+
+    class Connections(Protocol):
+        """The part of a pool the store uses: a connection whose transaction ends with the block."""
+
+        def connection(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]: ...
+
+
+_DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
+
+
+class PostgresStore:
+    """A :class:`~flowstone.store.base.MaterializationStore` over a pool of connections."""
+
+    def __init__(self, pool: Connections, schema: str | None = None) -> None:
+        self._pool = pool
+        self._queries = Queries(schema)
+
+    async def create(
+        self,
+        *,
+        asset_name: str,
+        run_id: str,
+        partition: str | None = None,
+        status: Status = "pending",
+        **columns: Any,
+    ) -> Materialization:
+        values = {
+            "id": materialization_id(),
+            "asset_name": asset_name,
+            "run_id": run_id,
+            "partition": partition,
+            "status": status,
+        } | _columns(rows.filled(status, columns, None))
+        statement = self._queries.create(list(values))
+        async with self._cursor() as cursor:
+            await cursor.execute(statement, list(values.values()))
+            return rows.materialization(await _one(cursor))
+
+    async def get(self, asset_name: str, partition: str | None = None) -> Materialization:
+        key = [asset_name] if partition is None else [asset_name, partition]
+        row = await self._first(self._queries.newest(partition), key)
+        if row is None:
+            of = f" of partition {partition!r}" if partition is not None else ""
+            msg = f"no materialization of asset {asset_name!r}{of} is recorded"
+            raise NotFoundError(msg)
+        return rows.materialization(row)
+
+    async def get_by_id(self, id: uuid.UUID) -> Materialization:  # noqa: A002 - the column's name
+        row = await self._first(self._queries.by_id, [id])
+        if row is None:
+            msg = f"no materialization {id} is recorded"
+            raise NotFoundError(msg)
+        return rows.materialization(row)
+
+    async def get_by_run_id(self, run_id: str) -> list[Materialization]:
+        found = await self._all(self._queries.by_run, [run_id])
+        return [rows.materialization(row) for row in found]
+
+    async def update_status(
+        self,
+        id: uuid.UUID,  # noqa: A002 - the column's name
+        status: Status,
+        **columns: Any,
+    ) -> Materialization:
+        present = await self.get_by_id(id)
+        values = {"status": status} | _columns(rows.filled(status, columns, present))
+        parameters = [*values.values(), id, list(sources(status))]
+        row = await self._first(self._queries.update(list(values)), parameters)
+        if row is not None:
+            return rows.materialization(row)
+        present = await self.get_by_id(id)
+        if present.status not in sources(status):
+            raise IllegalTransitionError(present.status, status, TRANSITIONS[present.status])
+        msg = (
+            f"materialization {id} belongs to run {present.run_id}, which is alive;"
+            f" only that run writes it"
+        )
+        raise RunActiveError(msg)
+
+    async def exists(self, asset_name: str, partition: str | None = None) -> bool:
+        key = [asset_name] if partition is None else [asset_name, partition]
+        row = await self._first(self._queries.exists(partition), key)
+        return bool(row and row["exists"])
+
+    async def list_by_status(
+        self, status: Status, *, limit: int = 100, after: uuid.UUID | None = None
+    ) -> list[Materialization]:
+        found = await self._all(self._queries.by_status, [status, after, after, limit])
+        return [rows.materialization(row) for row in found]
+
+    async def lineage(self, id: uuid.UUID) -> list[LineageEdge]:  # noqa: A002 - the column's name
+        return [rows.edge(row) for row in await self._all(self._queries.lineage, [id])]
+
+    async def current(
+        self, asset_names: Sequence[str], partition: str | None = None
+    ) -> dict[str, Materialization]:
+        key: list[Any] = [list(asset_names)]
+        if partition is not None:
+            key.append(partition)
+        found = await self._all(self._queries.current(partition), key)
+        return {row["asset_name"]: rows.materialization(row) for row in found}
+
+    async def inline_values(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
+        found = await self._all(self._queries.inline_values, [list(ids)])
+        return {row["id"]: row["value_inline"] for row in found}
+
+    async def get_run(self, run_id: str) -> Run:
+        row = await self._first(self._queries.get_run, [run_id])
+        if row is None:
+            msg = f"no run {run_id!r} is recorded"
+            raise NotFoundError(msg)
+        return rows.run(row)
+
+    async def list_runs(self, *, limit: int = 100) -> list[Run]:
+        return [rows.run(row) for row in await self._all(self._queries.list_runs, [limit])]
+
+    async def record_run(self, run: Run) -> None:
+        async with self._cursor() as cursor:
+            await cursor.execute(self._queries.insert_run, _run_values(run))
+
+    async def start_run(self, run: Run, drafts: Sequence[Draft]) -> None:
+        owner = run.executor_node or ""
+        async with self._cursor() as cursor:
+            await cursor.execute(self._queries.close_dead_runs)
+            await cursor.execute(self._queries.insert_run, _run_values(run))
+            await cursor.execute(self._queries.take_lease, [run.run_id, owner, LEASE_SECONDS])
+            await self._insert(cursor, drafts)
+        _mark_recorded(drafts)
+
+    async def beat(self, run_id: str) -> None:
+        async with self._cursor() as cursor:
+            await cursor.execute(self._queries.renew_lease, [LEASE_SECONDS, run_id])
+            _require_lease(cursor, run_id)
+
+    async def write(self, run_id: str, drafts: Sequence[Draft]) -> None:
+        new = [draft for draft in drafts if draft.recorded is None]
+        known = [draft for draft in drafts if draft.recorded is not None]
+        successes = [draft for draft in drafts if draft.status == "success"]
+        async with self._cursor() as cursor:
+            await cursor.execute(self._queries.hold_lease, [run_id])
+            _require_lease(cursor, run_id)
+            await self._insert(cursor, new)
+            await self._update(cursor, run_id, known)
+            await self._link(cursor, [edge for draft in successes for edge in draft.edges])
+            await self._set_current(cursor, successes)
+        _mark_recorded(drafts)
+
+    async def finish_run(self, run: Run) -> None:
+        parameters = [run.run_id, run.status, Jsonb(run.counts), run.completed_at]
+        async with self._cursor() as cursor:
+            await cursor.execute(self._queries.finish_run, parameters)
+            _require_lease(cursor, run.run_id)
+
+    async def _insert(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
+        if not drafts:
+            return
+        async with cursor.copy(self._queries.copy_drafts) as copy:
+            for draft in drafts:
+                columns = _draft_columns(draft)
+                await copy.write_row([columns[name] for name in DRAFT_COLUMNS])
+
+    async def _update(
+        self, cursor: AsyncCursor[Any], run_id: str, drafts: Sequence[Draft]
+    ) -> None:
+        if not drafts:
+            return
+        columns = [_draft_columns(draft) for draft in drafts]
+        arrays = [
+            [json.dumps(each[name].obj) if name in _DOCUMENTS else each[name] for each in columns]
+            for name in CHANGING
+        ]
+        ids, recorded = [draft.id for draft in drafts], [draft.recorded for draft in drafts]
+        await cursor.execute(self._queries.update_drafts, [ids, recorded, *arrays])
+        if cursor.rowcount != len(drafts):
+            raise _lost(run_id)
+
+    async def _link(self, cursor: AsyncCursor[Any], edges: Sequence[LineageEdge]) -> None:
+        if not edges:
+            return
+        async with cursor.copy(self._queries.copy_lineage) as copy:
+            for edge in edges:
+                await copy.write_row([edge.materialization_id, edge.upstream_id, edge.parameter])
+
+    async def _set_current(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
+        """Sorted, so that two runs that write the same keys can't wait for each other."""
+        if not drafts:
+            return
+        keys = sorted((d.asset_name, d.partition or "", d.partition, d.id) for d in drafts)
+        parameters = [[key[column] for key in keys] for column in (0, 2, 3)]
+        await cursor.execute(self._queries.set_current, parameters)
+
+    @contextlib.asynccontextmanager
+    async def _cursor(self) -> AsyncIterator[AsyncCursor[dict[str, Any]]]:
+        """A cursor in one transaction; the driver's errors come out as ours."""
+        try:
+            async with (
+                self._pool.connection() as conn,
+                conn.transaction(),
+                conn.cursor(row_factory=dict_row) as cursor,
+            ):
+                yield cursor
+        except pg.Error as error:
+            raise _translated(error) from error
+
+    async def _first(self, statement: Composed, key: Sequence[Any]) -> dict[str, Any] | None:
+        async with self._cursor() as cursor:
+            await cursor.execute(statement, key)
+            return await cursor.fetchone()
+
+    async def _all(self, statement: Composed, key: Sequence[Any]) -> list[dict[str, Any]]:
+        async with self._cursor() as cursor:
+            await cursor.execute(statement, key)
+            return await cursor.fetchall()
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    columns = rows.flattened(values)
+    return {name: Jsonb(v) if name in _DOCUMENTS else v for name, v in columns.items()}
+
+
+def _draft_columns(draft: Draft) -> dict[str, Any]:
+    columns = _columns(rows.draft_fields(draft))
+    for name in ("id", "asset_name", "partition", "run_id", "status"):
+        columns[name] = getattr(draft, name)
+    return columns
+
+
+def _run_values(run: Run) -> list[Any]:
+    return [
+        run.run_id,
+        run.status,
+        run.target,
+        run.partition,
+        Jsonb(run.config),
+        Jsonb(run.counts),
+        run.executor_node,
+        run.started_at,
+        run.completed_at,
+    ]
+
+
+def _mark_recorded(drafts: Iterable[Draft]) -> None:
+    for draft in drafts:
+        draft.recorded = draft.status
+
+
+def _require_lease(cursor: AsyncCursor[Any], run_id: str) -> None:
+    if cursor.rowcount != 1:
+        raise _lost(run_id)
+
+
+def _lost(run_id: str) -> RunLostError:
+    return RunLostError(
+        f"run {run_id} was taken for dead by another process, its results are not recorded;"
+        f" run again, what was recorded is reused"
+    )
+
+
+async def _one(cursor: AsyncCursor[dict[str, Any]]) -> dict[str, Any]:
+    row = await cursor.fetchone()
+    if row is None:  # pragma: no cover - an INSERT ... RETURNING always has one
+        msg = "the database returned no row"
+        raise StoreError(msg)
+    return row
+
+
+def _translated(error: pg.Error) -> StoreError:
+    """Our error for the driver's; DETAIL stays out, it quotes whole rows."""
+    primary = error.diag.message_primary or type(error).__name__
+    if isinstance(error, pg.UniqueViolation):
+        return StoreError("this run has a row for that asset and partition already")
+    if isinstance(error, pg.CheckViolation | pg.DataError | pg.NotNullViolation):
+        return StoreError(f"the database refused the row: {primary}")
+    if isinstance(error, pg.OperationalError | pg.InterfaceError):
+        return DatabaseUnavailableError(f"the database does not answer: {primary}")
+    return StoreError(f"the database refused: {primary} (SQLSTATE {error.sqlstate})")

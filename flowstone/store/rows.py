@@ -1,0 +1,124 @@
+"""Records as rows: which columns there are and how values go in and out of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from flowstone.core.records import LineageEdge, Materialization, Run, ValuePointer
+from flowstone.core.status import OPEN, STATUSES
+from flowstone.core.text import cap, clean, jsonable
+from flowstone.errors import StoreError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from flowstone.core.records import Draft
+
+#: Fields of a Materialization that a caller may set besides its key and status.
+SETTABLE = frozenset(Materialization.model_fields) - {
+    "id",
+    "asset_name",
+    "partition",
+    "run_id",
+    "status",
+    "inserted_at",
+    "updated_at",
+}
+_TEXTS = frozenset({"error_type", "error_message", "error_traceback", "executor_node"})
+_DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def storable(name: str, value: Any) -> Any:
+    """A field's value as it can be stored: text and JSON cleaned, capped."""
+    if value is not None and name in _TEXTS:
+        return cap(clean(str(value)))
+    if name in _DOCUMENTS:
+        return jsonable(value)
+    return value
+
+
+def filled(status: str, columns: Mapping[str, Any], made: Materialization | None) -> dict[str, Any]:
+    """The columns to set with a status: cleaned, and with the times the status needs.
+
+    Raises:
+        StoreError: for an unknown column or status.
+    """
+    _known("status", status, STATUSES)
+    for name in columns:
+        _known("column", name, SETTABLE)
+    values = {name: storable(name, value) for name, value in columns.items()}
+    moment = now()
+    if status in ("running", "success", "failed") and not (made and made.started_at):
+        values.setdefault("started_at", moment)
+    if status not in OPEN and not (made and made.completed_at):
+        values.setdefault("completed_at", max(moment, values.get("started_at") or moment))
+    started = values.get("started_at") or (made and made.started_at)
+    if values.get("completed_at") and started:
+        values.setdefault("duration_ms", milliseconds(started, values["completed_at"]))
+    return values
+
+
+def milliseconds(started: dt.datetime, completed: dt.datetime) -> float:
+    return max((completed - started).total_seconds() * 1000, 0.0)
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as columns: a value pointer is five of them."""
+    columns = dict(values)
+    if "value" in columns:
+        columns.update(pointer_columns(columns.pop("value")))
+    return columns
+
+
+def pointer_columns(pointer: ValuePointer | None) -> dict[str, Any]:
+    return {
+        "codec": pointer and pointer.codec,
+        "value_size": pointer and pointer.size,
+        "content_digest": pointer and pointer.content_digest,
+        "value_inline": pointer and pointer.inline,
+        "value_location": pointer and pointer.location,
+    }
+
+
+def materialization(row: Mapping[str, Any]) -> Materialization:
+    """A record from its columns."""
+    fields = dict(row)
+    pointer = {name: fields.pop(name) for name in pointer_columns(None)}
+    fields["value"] = pointer["codec"] and ValuePointer.model_construct(
+        codec=pointer["codec"],
+        size=pointer["value_size"],
+        content_digest=pointer["content_digest"],
+        inline=pointer["value_inline"],
+        location=pointer["value_location"],
+    )
+    return Materialization.model_construct(**fields)
+
+
+def run(row: Mapping[str, Any]) -> Run:
+    return Run.model_construct(**row)
+
+
+def edge(row: Mapping[str, Any]) -> LineageEdge:
+    return LineageEdge.model_construct(**row)
+
+
+def draft_fields(draft: Draft) -> dict[str, Any]:
+    """What a draft's row holds, cleaned."""
+    fields: dict[str, Any] = {
+        name: storable(name, getattr(draft, name)) for name in SETTABLE & set(draft.__slots__)
+    }
+    fields["upstream_partitions"] = [draft.partition] * len(draft.upstream_assets)
+    return fields
+
+
+def _known(what: str, name: str, names: Iterable[str] | AbstractSet[str]) -> None:
+    if name not in names:
+        hint = did_you_mean(name, names) or f"; there are {', '.join(sorted(names))}"
+        msg = f"a materialization has no {what} {name!r}{hint}"
+        raise StoreError(msg)

@@ -1,0 +1,123 @@
+"""The value store: what assets returned, kept so that later runs and consumers have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flowstone.core.hashing import combine, content_digest, digest
+from flowstone.core.records import ValuePointer
+from flowstone.core.text import safe_str
+from flowstone.errors import FlowstoneError, HashingError, ValueLostError
+from flowstone.values import codecs, paths
+from flowstone.values.files import DigestFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INLINE_LIMIT = 65_536
+"""Bytes up to which a value is kept in its pointer, so in Postgres."""
+
+_REASON_LIMIT = 300
+
+
+class Saved(NamedTuple):
+    """A stored value: where it is, and its data version."""
+
+    pointer: ValuePointer
+    data_version: str
+
+
+class ValueStore:
+    """Values in pointers when small, else in files below ``root`` named by their digest.
+
+    Bytes are checked against their digest before anything decodes them. ``root`` and its folders
+    are made with the first file. ``inline_limit`` is in bytes. With ``pickle=False`` nothing is
+    pickled or unpickled. Whoever can write the store or the database can run code through pickle.
+
+    An instance may be used by any number of threads.
+    """
+
+    def __init__(
+        self, root: Path, *, inline_limit: int = INLINE_LIMIT, pickle: bool = True
+    ) -> None:
+        self._files = DigestFiles(Path(root).absolute())
+        self._inline_limit = inline_limit
+        self._pickle = pickle
+
+    def save(self, value: object, annotation: object = Any) -> Saved:
+        """Keep ``value``; when this returns it survives a crash of anything.
+
+        ``annotation`` is what the asset says it returns, evaluated. The data version is the same
+        for equal values, except for pickled ones that have no canonical digest; there a rebuild
+        can be one too many, never one too few. A ``pathlib.Path`` stands for the file at it: the
+        pointer names the file, and the data version follows its content.
+
+        Raises UnserializableValueError if no codec takes the value, ValueStoreError if the disk
+        refuses.
+        """
+        if isinstance(value, Path):
+            pointer = paths.point_at(value)
+            return Saved(pointer, combine("value", pointer.codec, pointer.content_digest))
+        codec, data = codecs.encode(value, annotation, allow_pickle=self._pickle)
+        content = content_digest(data)
+        inline = data if len(data) <= self._inline_limit else None
+        if inline is None:
+            self._files.write(content, data)
+        pointer = ValuePointer(codec=codec, size=len(data), content_digest=content, inline=inline)
+        return Saved(pointer, _data_version(value, pointer))
+
+    def load(self, pointer: ValuePointer, annotation: object = Any) -> object:
+        """Give the value, decoded afresh; ``annotation`` is the one it was saved with.
+
+        Raises ValueLostError if the bytes are missing or altered, or if what they need to be
+        decoded (a class, a library, pickle) has changed or is gone; ValueStoreError if the disk
+        can't be read.
+        """
+        if pointer.codec == paths.CODEC:
+            return paths.checked(pointer)
+        if not self._may_decode(pointer):
+            raise ValueLostError("the value was pickled, and pickle is off")
+        data = self._checked_bytes(pointer)
+        try:
+            return codecs.decode(pointer.codec, data, annotation)
+        except (FlowstoneError, MemoryError):
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {safe_str(error, _REASON_LIMIT)}"
+            raise ValueLostError(
+                f"value {pointer.content_digest} ({pointer.codec}) can't be decoded: {reason}"
+            ) from error
+
+    def present(self, pointers: Sequence[ValuePointer]) -> list[bool]:
+        """Say of each value whether it is there with the recorded size; nothing is read."""
+        return [self._is_present(pointer) for pointer in pointers]
+
+    def _is_present(self, pointer: ValuePointer) -> bool:
+        if pointer.codec == paths.CODEC:
+            return paths.is_present(pointer)
+        if not self._may_decode(pointer):
+            return False
+        if pointer.inline is not None:
+            return pointer.unread or len(pointer.inline) == pointer.size
+        return self._files.has(pointer.content_digest, pointer.size)
+
+    def _may_decode(self, pointer: ValuePointer) -> bool:
+        return self._pickle or pointer.codec != codecs.PICKLE
+
+    def _checked_bytes(self, pointer: ValuePointer) -> bytes:
+        data = pointer.inline
+        if data is None:
+            return self._files.read(pointer.content_digest, pointer.size)
+        if len(data) != pointer.size or content_digest(data) != pointer.content_digest:
+            raise ValueLostError(
+                f"value {pointer.content_digest} in the database is not what was recorded"
+            )
+        return data
+
+
+def _data_version(value: object, pointer: ValuePointer) -> str:
+    try:
+        return digest(value)
+    except HashingError:
+        return combine("value", pointer.codec, pointer.content_digest)
