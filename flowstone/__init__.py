@@ -1,4 +1,4 @@
-"""Flowstone: decorated Python functions are data assets, and nothing is made twice without a reason."""
+"""Flowstone: decorated Python functions are data assets; nothing is made twice without reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HOMES = {
     "plan": "flowstone.portal",
 }
 
-__all__ = [  # noqa: RUF022 - sorted without regard to case
+__all__ = [
     "Asset",
     "AssetGraph",
     "Context",

@@ -15,7 +15,7 @@ from flowstone.core import partition as partitions
 from flowstone.core.asset import AnyAsset
 from flowstone.core.dag import AssetGraph, is_asset
 from flowstone.core.plan import Plan, Request, draw
-from flowstone.errors import FlowstoneError, RunFailedError, TargetError, ValueLostError
+from flowstone.errors import RunFailedError, TargetError, ValueLostError
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
@@ -274,7 +274,11 @@ class Flowstone:
 
     async def _record_nothing(self, plan: Plan, run_id: str) -> Report:
         run = new_run(plan, run_id)
-        done = {"status": "success", "counts": {"reused": len(plan)}, "completed_at": run.started_at}
+        done = {
+            "status": "success",
+            "counts": {"reused": len(plan)},
+            "completed_at": run.started_at,
+        }
         report = Report(run.model_copy(update=done))
         for step in plan:
             report.endings[step.name] = "reused"
@@ -356,8 +360,8 @@ def _run_failed(result: RunResult) -> RunFailedError:
     if skipped:
         message += f"; skipped for it: {', '.join(skipped)}"
     error = RunFailedError(message, result)
-    first = next(iter(result.failures.values()), None)
-    error.__cause__ = first and first.exception
+    for failure in list(result.failures.values())[:1]:
+        error.__cause__ = failure.exception
     return error
 
 

@@ -70,7 +70,6 @@ class _Default:
 
 
 _default = _Default()
-atexit.register(lambda: _default.close())
 
 
 def _forget() -> None:
@@ -109,6 +108,9 @@ def _settled(future: Future[Any]) -> None:
 def close() -> None:
     """Close the default connection; the next call opens it again."""
     _default.close()
+
+
+atexit.register(close)
 
 
 def materialize(*targets: Any, **options: Any) -> RunResult:

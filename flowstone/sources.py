@@ -58,7 +58,7 @@ class _Reader:
         except UnknownCodeError:
             return None
 
-    def _parts(self, value: Any, seen: set[int]) -> list[str]:
+    def _parts(self, value: Any, seen: set[int]) -> list[str]:  # noqa: PLR0911 - one for each kind
         """Digests of all that ``value`` is made of, in a fixed order."""
         if id(value) in seen:
             return []
@@ -219,7 +219,8 @@ def _outside() -> tuple[Path, ...]:
     paths = sysconfig.get_paths()
     stdlib = [paths["stdlib"], paths["platstdlib"]]
     installed = [paths["purelib"], paths["platlib"], site.getusersitepackages()]
-    return tuple(Path(each).resolve() for each in (*stdlib, *installed, Path(__file__).parent))
+    ours = str(Path(__file__).parent)
+    return tuple(Path(each).resolve() for each in [*stdlib, *installed, ours])
 
 
 @functools.lru_cache(maxsize=16384)

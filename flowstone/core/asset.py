@@ -49,7 +49,7 @@ class Asset(Generic[P, R]):
         code_version: str | None = None,
         keep: bool = True,
     ) -> None:
-        if fn is not None and (not callable(fn) or isinstance(fn, (type, Asset))):
+        if fn is not None and not is_function(fn):
             msg = f"@asset needs a function, got {type(fn).__name__}"
             raise SignatureError(msg)
         if fn is not None:
@@ -153,6 +153,11 @@ class Asset(Generic[P, R]):
         return f"asset {self.name!r} ({self.place})" if self.place else f"asset {self.name!r}"
 
 
+def is_function(value: object) -> bool:
+    """Whether a value can be an asset's function: callable, but neither a class nor an asset."""
+    return callable(value) and not isinstance(value, (type, Asset))
+
+
 AnyAsset: TypeAlias = Asset[..., Any]
 
 
@@ -200,6 +205,7 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         code_version: pins the code version: only a change of this string, not of the code,
             makes the asset outdated.
         keep: False for a value that can't be stored; it then lives for one run.
+        **options: the keywords above.
 
     Raises:
         SignatureError: for anything but a function. What is wrong inside the signature is

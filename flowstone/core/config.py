@@ -12,7 +12,13 @@ from pydantic import PydanticUserError, SecretBytes, SecretStr, TypeAdapter, Val
 
 from flowstone.core.hashing import digest
 from flowstone.core.text import cap, safe_repr
-from flowstone.errors import ConfigError, DefinitionError, DefinitionErrors, HashingError, did_you_mean
+from flowstone.errors import (
+    ConfigError,
+    DefinitionError,
+    DefinitionErrors,
+    HashingError,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset

@@ -9,10 +9,17 @@ from typing import Any, Protocol
 class Logger(Protocol):
     """The part of a structlog logger that assets use: an event and its fields by keyword."""
 
-    def debug(self, event: str, **fields: Any) -> Any: ...
-    def info(self, event: str, **fields: Any) -> Any: ...
-    def warning(self, event: str, **fields: Any) -> Any: ...
-    def error(self, event: str, **fields: Any) -> Any: ...
+    def debug(self, event: str, **fields: Any) -> Any:
+        """Log what only its author wants to know."""
+
+    def info(self, event: str, **fields: Any) -> Any:
+        """Log what happened as it should."""
+
+    def warning(self, event: str, **fields: Any) -> Any:
+        """Log what somebody should look at."""
+
+    def error(self, event: str, **fields: Any) -> Any:
+        """Log what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)

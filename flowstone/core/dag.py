@@ -50,9 +50,7 @@ class AssetGraph:
 
         A dependency of an imported asset is looked up in the module that defines it.
         """
-        found = [
-            value for module in modules for value in vars(module).values() if is_asset(value)
-        ]
+        found = [value for module in modules for value in vars(module).values() if is_asset(value)]
         return cls(_with_ancestors(found))
 
     @classmethod

@@ -77,6 +77,7 @@ class Ingredients:
 
     @property
     def dependency_hash(self) -> str:
+        """The digest of all of them, by name."""
         parts: list[str | None] = [self.asset, self.code_version, self.partition]
         for ingredients in (self.upstream, self.config.digests):
             parts.append(str(len(ingredients)))
@@ -133,6 +134,7 @@ class Step:
 
     @property
     def name(self) -> str:
+        """The asset's name."""
         return self.asset.name
 
     @property
@@ -188,6 +190,7 @@ class Plan:
 
     @property
     def targets(self) -> tuple[str, ...]:
+        """The assets that were asked for."""
         return self.request.targets
 
     @property
@@ -241,6 +244,59 @@ class Plan:
         )
 
 
+class _Decisions:
+    """One pass over the graph: what is known of each asset, dependencies first."""
+
+    def __init__(
+        self,
+        request: Request,
+        current: Mapping[str, Materialization],
+        lost: frozenset[str],
+    ) -> None:
+        self._request, self._current, self._lost = request, current, lost
+        self.given = {name: current[name] for name in request.inputs() if name in current}
+        self.steps: dict[str, Step] = {}
+
+    def decide(self, name: str) -> None:
+        """Decide the step of one asset, all that it needs being decided."""
+        request, made = self._request, self._current.get(name)
+        asset = request.graph[name]
+        config, code_version = request.config.get(name, NO_CONFIG), request.code_versions[name]
+        known, waiting, missing = self._inputs(asset)
+        ingredients = Ingredients(name, request.partition, code_version, known, config)
+        causes = [Cause("upstream_missing", source) for source in missing]
+        if request.force and name in request.targets:
+            causes.append(Cause("forced"))
+        if made is None:
+            causes.append(Cause("never_made"))
+        else:
+            causes += [Cause("value_lost")] if name in self._lost else []
+            causes += _changes(ingredients, made, waiting)
+        certain = bool(causes)
+        causes += [Cause("upstream_will_run", s) for s in dict.fromkeys(waiting.values())]
+        action: Action = "blocked" if missing else "materialize" if causes else "reuse"
+        cut_off = action == "materialize" and not certain
+        self.steps[name] = Step(asset, action, tuple(causes), made, config, code_version, cut_off)
+
+    def _inputs(self, asset: AnyAsset) -> tuple[dict[str, str], dict[str, str], list[str]]:
+        """By input name, data versions known now and assets that will run; and who is missing."""
+        known: dict[str, str] = {}
+        waiting: dict[str, str] = {}
+        missing: list[str] = []
+        for parameter, source in asset.edges:
+            step = self.steps.get(source)
+            version = step.current if step else self.given.get(source)
+            if step and step.action == "blocked":
+                missing.append(source)
+            elif step and step.action == "materialize":
+                waiting[input_name(parameter, source)] = source
+            elif version is None or (step is None and parameter and source in self._lost):
+                missing.append(source)
+            else:
+                known[input_name(parameter, source)] = version.data_version or ""
+        return known, waiting, missing
+
+
 def draw(
     request: Request,
     current: Mapping[str, Materialization],
@@ -253,75 +309,25 @@ def draw(
         current: the current version of each asset that has one.
         lost: assets whose recorded values were looked for and are not there.
     """
-    names = request.names()
-    given = {name: current[name] for name in request.inputs() if name in current}
-    decided: dict[str, Step] = {}
-    for name in names:
-        decided[name] = _decide(request, name, current.get(name), decided, given, lost)
-    return Plan(request, list(decided.values()), given)
+    decisions = _Decisions(request, current, lost)
+    for name in request.names():
+        decisions.decide(name)
+    return Plan(request, list(decisions.steps.values()), decisions.given)
 
 
-def _decide(
-    request: Request,
-    name: str,
-    made: Materialization | None,
-    decided: Mapping[str, Step],
-    given: Mapping[str, Materialization],
-    lost: frozenset[str],
-) -> Step:
-    asset = request.graph[name]
-    config = request.config.get(name, NO_CONFIG)
-    code_version = request.code_versions[name]
-    known, waiting, missing = _inputs(asset, decided, given, lost)
-    ingredients = Ingredients(name, request.partition, code_version, known, config)
-    causes: list[Cause] = []
-    if missing:
-        causes += [Cause("upstream_missing", source) for source in missing]
-    if request.force and name in request.targets:
-        causes.append(Cause("forced"))
-    if made is None:
-        causes.append(Cause("never_made"))
-    else:
-        if name in lost:
-            causes.append(Cause("value_lost"))
-        unknown = {parameter for parameter, _ in waiting}
-        causes += [
-            cause
-            for cause in ingredients.causes(made)
-            if not (cause.kind == "input_changed" and cause.subject in unknown)
-        ]
-        if not causes and not waiting and ingredients.dependency_hash != made.dependency_hash:
-            causes.append(Cause("code_changed"))
-    certain = bool(causes)
-    causes += [Cause("upstream_will_run", source) for source in dict(map(reversed, waiting))]
-    action: Action = "blocked" if missing else "materialize" if causes else "reuse"
-    cut_off = action == "materialize" and not certain
-    return Step(asset, action, tuple(causes), made, config, code_version, cut_off)
-
-
-def _inputs(
-    asset: AnyAsset,
-    decided: Mapping[str, Step],
-    given: Mapping[str, Materialization],
-    lost: frozenset[str],
-) -> tuple[dict[str, str], list[tuple[str, str]], list[str]]:
-    """Data versions known now; ``(parameter, asset)`` that will run; assets that can't be had."""
-    known: dict[str, str] = {}
-    waiting: list[tuple[str, str]] = []
-    missing: list[str] = []
-    for parameter, source in asset.edges:
-        slot = input_name(parameter, source)
-        step = decided.get(source)
-        version = step.current if step else given.get(source)
-        if step and step.action == "blocked":
-            missing.append(source)
-        elif step and step.action == "materialize":
-            waiting.append((slot, source))
-        elif version is None or (step is None and parameter and source in lost):
-            missing.append(source)
-        else:
-            known[slot] = version.data_version or ""
-    return known, waiting, missing
+def _changes(
+    ingredients: Ingredients, made: Materialization, waiting: Mapping[str, str]
+) -> list[Cause]:
+    """What differs from the current version, as far as the inputs are known."""
+    causes = [
+        cause
+        for cause in ingredients.causes(made)
+        if not (cause.kind == "input_changed" and cause.subject in waiting)
+    ]
+    if not causes and not waiting and ingredients.dependency_hash != made.dependency_hash:
+        # Nothing that is recorded differs: the way of hashing is another one.
+        return [Cause("code_changed")]
+    return causes
 
 
 def input_name(parameter: str, source: str) -> str:

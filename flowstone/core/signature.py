@@ -105,7 +105,9 @@ def _read(
         msg = f"parameter '{stars}{name}' names no asset; write one parameter for each dependency"
         raise SignatureError(msg)
     if parameter.kind is parameter.POSITIONAL_ONLY:
-        msg = f"parameter {name!r} is positional-only; dependencies are passed by name, drop the '/'"
+        msg = (
+            f"parameter {name!r} is positional-only; dependencies are passed by name, drop the '/'"
+        )
         raise SignatureError(msg)
     if name in explicit:
         return Parameter(name, "dependency", annotation, source=explicit[name])

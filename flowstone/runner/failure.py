@@ -16,6 +16,7 @@ _OURS = str(Path(__file__).parents[1])
 _LIBRARIES = ("anyio", "asyncio", "concurrent", "threading")
 _MESSAGE_BYTES = 65_536
 _FRAMES = 60
+_CAUSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _chain(error: BaseException) -> list[BaseException]:
     """The error and what it was raised from, without going round in a circle."""
     chain: list[BaseException] = []
     at: BaseException | None = error
-    while at is not None and all(at is not each for each in chain) and len(chain) < 10:
+    while at is not None and all(at is not each for each in chain) and len(chain) < _CAUSES:
         chain.append(at)
         at = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
     return chain

@@ -120,9 +120,8 @@ class _Execution:
                 with self._scope:
                     await self._go()
             finally:
-                with anyio.CancelScope(shield=True):
-                    self._cancel_open()
-                    self._journal.close()
+                self._cancel_open()
+                self._journal.close()
         if self._failure is not None:
             raise self._failure
         return self._report
@@ -199,7 +198,7 @@ class _Execution:
         self._report.run = self._run = self._run.model_copy(update=ended)
         await self._tools.store.finish_run(self._run)
         duration = (_now() - self._run.started_at).total_seconds() * 1000
-        self._tools.tell(RunFinished(self._run.run_id, status, dict(endings), duration))
+        self._tools.tell(RunFinished(self._run.run_id, status, self._run.counts, duration))
 
     async def _step(self, number: int) -> None:
         step = self._lost.get(self._steps[number].name, self._steps[number])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from flowstone.values import Saved, is_shareable
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Callable
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import ValuePointer
@@ -37,6 +37,7 @@ class Input:
 
     @property
     def at_hand(self) -> bool:
+        """Whether the object itself was handed out."""
         return self.value is not _NOTHING
 
     def take(self, values: ValueStore) -> Any:
@@ -69,6 +70,7 @@ class Version:
 
     @property
     def is_held(self) -> bool:
+        """Whether the object is still in memory."""
         return self.held is not _NOTHING
 
     def claim(self) -> Input:

@@ -125,7 +125,9 @@ class MemoryStore:
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
         keys = ((name, partition) for name in asset_names)
-        return {key[0]: _unread(self._rows[self._current[key]]) for key in keys if key in self._current}
+        return {
+            key[0]: _unread(self._rows[self._current[key]]) for key in keys if key in self._current
+        }
 
     async def inline_values(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
         values = {key: self._rows[key].value for key in ids if key in self._rows}
@@ -167,7 +169,11 @@ class MemoryStore:
         moment = self._clock()
         for draft in drafts:
             known = self._rows.get(draft.id)
-            if known and known.status != draft.status and not may_follow(known.status, draft.status):
+            if (
+                known
+                and known.status != draft.status
+                and not may_follow(known.status, draft.status)
+            ):
                 raise IllegalTransitionError(known.status, draft.status, TRANSITIONS[known.status])
             made = Materialization(
                 id=draft.id,

@@ -196,9 +196,7 @@ class PostgresStore:
                 columns = _draft_columns(draft)
                 await copy.write_row([columns[name] for name in DRAFT_COLUMNS])
 
-    async def _update(
-        self, cursor: AsyncCursor[Any], run_id: str, drafts: Sequence[Draft]
-    ) -> None:
+    async def _update(self, cursor: AsyncCursor[Any], run_id: str, drafts: Sequence[Draft]) -> None:
         if not drafts:
             return
         columns = [_draft_columns(draft) for draft in drafts]

@@ -15,6 +15,9 @@ _COLUMNS: LiteralString = """
     causes, codec, value_size, content_digest, value_inline, value_location, metadata,
     error_type, error_message, error_traceback, attempts, executor_node, inserted_at, updated_at
 """
+_LIGHT: LiteralString = _COLUMNS.replace(
+    "value_inline", "CASE WHEN value_inline IS NOT NULL THEN ''::bytea END AS value_inline"
+)
 _RUN: LiteralString = """
     run_id, status, target, partition, config, counts, executor_node, started_at, completed_at
 """
@@ -82,9 +85,15 @@ class Queries:
         prefix = (schema,) if schema else ()
         self._tables = {name: sql.Identifier(*prefix, f"flowstone_{name}") for name in TABLES}
 
-    def _compose(self, statement: LiteralString) -> sql.Composed:
+    def _compose(self, statement: LiteralString, partition: str | None = None) -> sql.Composed:
+        """Fill in tables and columns; ``{of_partition}`` is a condition an index can serve."""
+        of_partition: LiteralString = "partition IS NULL" if partition is None else "partition = %s"
         return sql.SQL(statement).format(
-            **self._tables, columns=sql.SQL(_COLUMNS), run_columns=sql.SQL(_RUN)
+            **self._tables,
+            columns=sql.SQL(_COLUMNS),
+            run_columns=sql.SQL(_RUN),
+            light_columns=sql.SQL(_LIGHT),
+            of_partition=sql.SQL(of_partition),
         )
 
     @cached_property
@@ -112,9 +121,7 @@ class Queries:
 
     def update(self, columns: list[str]) -> sql.Composed:
         """Parameters: the columns' values, the id, the legal sources of the new status."""
-        assignments = [
-            sql.SQL("{} = %s").format(sql.Identifier(column)) for column in columns
-        ]
+        assignments = [sql.SQL("{} = %s").format(sql.Identifier(column)) for column in columns]
         return sql.SQL(
             "UPDATE {table} m SET {assignments}, updated_at = clock_timestamp()"
             " WHERE id = %s AND status = ANY(%s) AND NOT EXISTS (SELECT FROM {leases} l"
@@ -129,9 +136,9 @@ class Queries:
 
     def newest(self, partition: str | None) -> sql.Composed:
         return self._compose(
-            "SELECT {columns} FROM {materializations} WHERE asset_name = %s AND"
-            + _partition(partition)
-            + "ORDER BY inserted_at DESC, id DESC LIMIT 1"
+            "SELECT {columns} FROM {materializations} WHERE asset_name = %s AND {of_partition}"
+            " ORDER BY inserted_at DESC, id DESC LIMIT 1",
+            partition,
         )
 
     @cached_property
@@ -146,9 +153,9 @@ class Queries:
 
     def exists(self, partition: str | None) -> sql.Composed:
         return self._compose(
-            "SELECT EXISTS (SELECT FROM {materializations} WHERE asset_name = %s AND"
-            + _partition(partition)
-            + ")"
+            "SELECT EXISTS (SELECT FROM {materializations}"
+            " WHERE asset_name = %s AND {of_partition})",
+            partition,
         )
 
     @cached_property
@@ -160,15 +167,11 @@ class Queries:
 
     def current(self, partition: str | None) -> sql.Composed:
         """The current versions, with empty bytes in place of inline values."""
-        columns = _COLUMNS.replace(
-            "value_inline", "CASE WHEN value_inline IS NOT NULL THEN ''::bytea END AS value_inline"
-        ).replace("asset_name, partition,", "m.asset_name, m.partition,")
         return self._compose(
-            "SELECT "
-            + columns
-            + " FROM {current} c JOIN {materializations} m ON m.id = c.materialization_id"
-            " WHERE c.asset_name = ANY(%s) AND c."
-            + _partition(partition).lstrip()
+            "SELECT {light_columns} FROM {materializations} WHERE id IN ("
+            "SELECT materialization_id FROM {current}"
+            " WHERE asset_name = ANY(%s) AND {of_partition})",
+            partition,
         )
 
     @cached_property
@@ -286,8 +289,3 @@ class Queries:
             " ON CONFLICT (asset_name, partition)"
             " DO UPDATE SET materialization_id = excluded.materialization_id"
         )
-
-
-def _partition(partition: str | None) -> LiteralString:
-    """A condition an index can serve: ``IS NOT DISTINCT FROM`` is not one."""
-    return " partition IS NULL " if partition is None else " partition = %s "

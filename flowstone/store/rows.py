@@ -31,6 +31,7 @@ _DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
 
 
 def now() -> dt.datetime:
+    """The time, with its zone."""
     return dt.datetime.now(dt.UTC)
 
 
@@ -65,6 +66,7 @@ def filled(status: str, columns: Mapping[str, Any], made: Materialization | None
 
 
 def milliseconds(started: dt.datetime, completed: dt.datetime) -> float:
+    """The time between, never negative."""
     return max((completed - started).total_seconds() * 1000, 0.0)
 
 
@@ -77,6 +79,7 @@ def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pointer_columns(pointer: ValuePointer | None) -> dict[str, Any]:
+    """The five columns of a value pointer, all None for none."""
     return {
         "codec": pointer and pointer.codec,
         "value_size": pointer and pointer.size,
@@ -101,10 +104,12 @@ def materialization(row: Mapping[str, Any]) -> Materialization:
 
 
 def run(row: Mapping[str, Any]) -> Run:
+    """A run from its columns."""
     return Run.model_construct(**row)
 
 
 def edge(row: Mapping[str, Any]) -> LineageEdge:
+    """A lineage edge from its columns."""
     return LineageEdge.model_construct(**row)
 
 

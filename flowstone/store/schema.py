@@ -6,7 +6,7 @@ import contextlib
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from psycopg import errors as pg
 from psycopg import sql
@@ -17,7 +17,7 @@ from flowstone.store.queries import Queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, LiteralString
+    from typing import Any
 
     from psycopg import AsyncConnection
 
@@ -104,7 +104,7 @@ async def apply(conn: AsyncConnection[Any], schema: str | None) -> list[Migratio
             _refuse_newer(present)
             missing = [each for each in migrations() if each.version > present]
             for each in missing:
-                await conn.execute(cast("LiteralString", each.statements))
+                await conn.execute(each.statements)
                 await conn.execute(queries.record_version, [each.version, each.name])
     return missing
 

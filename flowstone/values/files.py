@@ -71,16 +71,19 @@ class DigestFiles:
     def has(self, digest: str, size: int) -> bool:
         """Say whether a regular file of this size is there, without reading it."""
         try:
-            status = os.lstat(self._path(digest))
+            status = os.lstat(self._location(digest))
         except (OSError, ValueLostError):
             return False
         return stat.S_ISREG(status.st_mode) and status.st_size == size
 
     def _path(self, digest: str) -> Path:
+        return Path(self._location(digest))
+
+    def _location(self, digest: str) -> str:
         # A digest comes from the database; only one that is really one may become a path.
         if not _DIGEST.fullmatch(digest):
             raise ValueLostError(f"{digest[:80]!r} is no digest of a value")
-        return self._root / digest[:2] / digest
+        return f"{self._root}/{digest[:2]}/{digest}"
 
 
 def _holds(path: Path, digest: str, size: int) -> bool:

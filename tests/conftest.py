@@ -1,0 +1,121 @@
+"""Servers, databases and stores for all tests."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from flowstone.api import Flowstone
+from flowstone.settings import VARIABLES
+from flowstone.store.embedded import EmbeddedServer
+from flowstone.store.memory import MemoryStore
+from flowstone.testing import rolled_back_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from flowstone.store.base import MaterializationStore
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test takes settings from outside; each has a home of its own."""
+    for variable in VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("FLOWSTONE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of this session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    return getattr(request.config, "workerinput", {}).get("workerid", "master")
+
+
+def debian_15() -> Path | None:
+    """The programs of a separately installed PostgreSQL 15."""
+    found = shutil.which("postgres", path="/usr/lib/postgresql/15/bin")
+    return Path(found).parent if found else None
+
+
+@pytest.fixture(scope="session")
+def postgres_18(shared: Path) -> Iterator[EmbeddedServer]:
+    """The embedded server, one for all workers."""
+    server = EmbeddedServer(shared / "server18")
+    server.start()
+    yield server
+    server.release()
+
+
+@pytest.fixture(scope="session")
+def postgres_15(shared: Path) -> Iterator[EmbeddedServer]:
+    """A server of Debian's PostgreSQL 15, one for all workers."""
+    bindir = debian_15()
+    if bindir is None:
+        pytest.skip("no PostgreSQL 15 is installed")
+    server = EmbeddedServer(shared / "server15", bindir=bindir)
+    server.start()
+    yield server
+    server.release()
+
+
+def new_database(server: EmbeddedServer) -> str:
+    """The connection string of an empty database."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server.conninfo(), autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return server.conninfo(name)
+
+
+@pytest.fixture(scope="session", params=["18", "15"])
+def migrated(request: pytest.FixtureRequest) -> str:
+    """A database of this worker, for tests that roll back what they write."""
+    server: EmbeddedServer = request.getfixturevalue(f"postgres_{request.param}")
+    return new_database(server)
+
+
+@pytest.fixture(params=["18", "15"])
+def database(request: pytest.FixtureRequest) -> str:
+    """An empty database of this test's own, on either server."""
+    server: EmbeddedServer = request.getfixturevalue(f"postgres_{request.param}")
+    return new_database(server)
+
+
+@pytest.fixture
+def database_18(postgres_18: EmbeddedServer) -> str:
+    """An empty database of this test's own, on the embedded server."""
+    return new_database(postgres_18)
+
+
+@pytest.fixture(params=["memory", "18", "15"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[MaterializationStore]:
+    """Each store there is; what a test writes to Postgres is rolled back."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    server: EmbeddedServer = request.getfixturevalue(f"postgres_{request.param}")
+    async with rolled_back_store(server.conninfo(), "conformance") as rolled_back:
+        yield rolled_back
+
+
+@pytest.fixture
+async def fs(database_18: str, tmp_path: Path) -> AsyncIterator[Flowstone]:
+    """An open connection to an empty database and an empty value store."""
+    async with Flowstone(database_url=database_18, home=tmp_path / "home") as opened:
+        yield opened
