@@ -18,6 +18,7 @@ from flowstone.core.plan import Plan, Request, draw
 from flowstone.errors import RunFailedError, TargetError, ValueLostError
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
+from flowstone.runner.events import RunFinished, RunStarted
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
 from flowstone.runner.step import Input, Version
 from flowstone.settings import Settings
@@ -114,7 +115,17 @@ class Flowstone:
     store: MaterializationStore
 
     def __init__(self, *, store: MaterializationStore | None = None, **settings: Any) -> None:
-        self.settings = Settings.load(**settings)
+        self._set_up(Settings.load(**settings), store)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """A connection with settings that are resolved already."""
+        self = cls.__new__(cls)
+        self._set_up(settings, None)
+        return self
+
+    def _set_up(self, settings: Settings, store: MaterializationStore | None) -> None:
+        self.settings = settings
         self.values = ValueStore(self.settings.values, pickle=self.settings.pickle)
         self._given = store
         self._stack = contextlib.AsyncExitStack()
@@ -236,7 +247,7 @@ class Flowstone:
             report = await execute(plan, run_id, partition, tools)
             rows = await self.store.get_by_run_id(run_id)
         else:
-            report, rows = await self._record_nothing(plan, run_id), []
+            report, rows = await self._record_nothing(plan, run_id, tools.tell), []
         await self._read_targets(plan, report)
         result = RunResult(run_id, plan, report, rows, self.values)
         if raise_on_error and not result.ok:
@@ -272,8 +283,9 @@ class Flowstone:
         there = dict(zip(kept, self.values.present(list(kept.values())), strict=True))
         return {name: there.get(name, False) for name in made}
 
-    async def _record_nothing(self, plan: Plan, run_id: str) -> Report:
+    async def _record_nothing(self, plan: Plan, run_id: str, tell: Listener) -> Report:
         run = new_run(plan, run_id)
+        tell(RunStarted(run_id, len(plan), 0))
         done = {
             "status": "success",
             "counts": {"reused": len(plan)},
@@ -287,6 +299,7 @@ class Flowstone:
                     step.asset, step.current.id, step.current.data_version or "", step.current.value
                 )
         await self.store.record_run(report.run)
+        tell(RunFinished(run_id, "success", report.run.counts))
         return report
 
     async def _read_targets(self, plan: Plan, report: Report) -> None:

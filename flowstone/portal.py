@@ -3,6 +3,9 @@
 A notebook's own event loop is running already, so nothing can be run on it and waited for. The
 thread is a daemon, and so are the threads it starts: a function that never returns does not keep
 the program from ending.
+
+Errors of ours are raised here without the frames they went through; IPython leaves out the
+frames of this module too (``__tracebackhide__``).
 """
 
 from __future__ import annotations
@@ -12,11 +15,14 @@ import atexit
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from flowstone.api import Flowstone, RunResult
+from flowstone.errors import FlowstoneError
 from flowstone.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,86 +34,97 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Default:
-    """One open connection, made anew when the settings are other ones than before."""
+@dataclass(frozen=True, slots=True)
+class _Job(Generic[T]):
+    """Work under way on our thread. A cancelled future is done before its task has ended."""
+
+    future: Future[T]
+    ended: threading.Event
+
+    def stop(self) -> None:
+        """Cancel the work and wait until it has ended."""
+        self.future.cancel()
+        self.ended.wait()
+
+
+class _Portal:
+    """The thread, and the connections open on it, one for each settings in use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._portal: BlockingPortal | None = None
-        self._open: tuple[Settings, Flowstone] | None = None
+        self._opening = anyio.Lock()
+        self._open: dict[Settings, Flowstone] = {}
 
-    def submit(self, work: Callable[[Flowstone], Awaitable[T]]) -> Future[T]:
-        """Begin ``work`` on our thread, with the connection the settings of now ask for."""
+    def submit(self, work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> _Job[T]:
+        """Begin ``work`` with the connection that the settings of now ask for."""
+        wanted = Settings.load(**settings)
+        ended = threading.Event()
+
+        async def run() -> T:
+            try:
+                return await work(await self._opened(wanted))
+            finally:
+                ended.set()
+
         with self._lock:
-            settings = Settings.load()
             if self._portal is None:
                 self._portal = self._stack.enter_context(start_blocking_portal(name="flowstone"))
-            if self._open is None or self._open[0] != settings:
-                self._close_connection(self._portal)
-                opened = Flowstone()
-                self._portal.call(opened.__aenter__)
-                self._open = (settings, opened)
-            fs = self._open[1]
-
-            async def run() -> T:
-                return await work(fs)
-
-            return self._portal.start_task_soon(run)
+            return _Job(self._portal.start_task_soon(run), ended)
 
     def close(self) -> None:
-        """Close the connection and end the thread; the next call opens both again."""
+        """Close the connections and end the thread; the next call begins anew."""
         with self._lock:
             if self._portal is not None:
-                self._close_connection(self._portal)
+                self._portal.call(self._close_all)
                 self._stack.close()
                 self._portal = None
 
-    def _close_connection(self, portal: BlockingPortal) -> None:
-        if self._open is not None:
-            opened, self._open = self._open[1], None
-            portal.call(opened.__aexit__, None, None, None)
+    async def _opened(self, settings: Settings) -> Flowstone:
+        async with self._opening:
+            if settings not in self._open:
+                self._open[settings] = await Flowstone.of(settings).__aenter__()
+            return self._open[settings]
+
+    async def _close_all(self) -> None:
+        while self._open:
+            _, opened = self._open.popitem()
+            await opened.__aexit__(None, None, None)
 
 
-_default = _Default()
+_portal = _Portal()
 
 
 def _forget() -> None:
     """After a fork the thread exists in the parent only."""
-    global _default  # noqa: PLW0603 - the one default there is
-    _default = _Default()
+    global _portal  # noqa: PLW0603 - the one there is
+    _portal = _Portal()
 
 
 os.register_at_fork(after_in_child=_forget)
 
 
-def call(work: Callable[[Flowstone], Awaitable[T]]) -> T:
-    """Run ``work`` on the default connection and wait for it.
+def call(work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> T:
+    """Run ``work`` on our thread, with an open connection, and wait for it.
 
     Being interrupted (Ctrl-C, a notebook's stop button), it cancels the work, waits until what
     was done is recorded, and lets the interrupt through; a second interrupt does not wait.
     """
-    future = _default.submit(work)
+    __tracebackhide__ = True
+    job = _portal.submit(work, **settings)
     try:
-        return future.result()
+        return job.future.result()
+    except FlowstoneError as error:
+        raise error.with_traceback(None)  # noqa: B904 - its cause is the user's own exception
     except BaseException:
-        if future.cancel() or not future.done():
-            with contextlib.suppress(BaseException):
-                _settled(future)
+        job.stop()
         raise
 
 
-def _settled(future: Future[Any]) -> None:
-    """Wait for the end of a task that was cancelled: its future is done before it is."""
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
-    done.wait()
-    close()
-
-
 def close() -> None:
-    """Close the default connection; the next call opens it again."""
-    _default.close()
+    """Close the default connections; the next call opens what it needs again."""
+    _portal.close()
 
 
 atexit.register(close)
@@ -117,18 +134,26 @@ def materialize(*targets: Any, **options: Any) -> RunResult:
     """Make the targets and all they need that is not fresh, and record it.
 
     Works in scripts and in notebook cells alike; arguments, result and errors are those of
-    :meth:`flowstone.Flowstone.materialize`, on the default connection.
+    :meth:`flowstone.Flowstone.materialize`, on a connection of the settings of now.
     """
+    __tracebackhide__ = True
     return call(lambda fs: fs.materialize(*targets, **options))
 
 
 async def materialize_async(*targets: Any, **options: Any) -> RunResult:
     """:func:`materialize` for coroutines: the same engine, awaited."""
-    return await asyncio.wrap_future(
-        _default.submit(lambda fs: fs.materialize(*targets, **options))
-    )
+    __tracebackhide__ = True
+    job = _portal.submit(lambda fs: fs.materialize(*targets, **options))
+    try:
+        return await asyncio.wrap_future(job.future)
+    except FlowstoneError as error:
+        raise error.with_traceback(None)  # noqa: B904 - its cause is the user's own exception
+    except asyncio.CancelledError:
+        await asyncio.to_thread(job.stop)
+        raise
 
 
 def plan(*targets: Any, **options: Any) -> Plan:
     """What :func:`materialize` would do with the same arguments, and why; nothing runs."""
+    __tracebackhide__ = True
     return call(lambda fs: fs.plan(*targets, **options))

@@ -45,7 +45,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def worker_id(request: pytest.FixtureRequest) -> str:
-    return getattr(request.config, "workerinput", {}).get("workerid", "master")
+    worker: str = getattr(request.config, "workerinput", {}).get("workerid", "master")
+    return worker
 
 
 def debian_15() -> Path | None:

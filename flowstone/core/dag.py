@@ -196,7 +196,8 @@ def _unknown(asset: AnyAsset, assets: Mapping[str, AnyAsset]) -> Iterator[Defini
         if source in assets:
             continue
         needs = f"parameter {parameter!r} needs" if parameter == source else f"needs {source!r},"
-        hint = did_you_mean(source, (name for name in assets if name != asset.name))
+        around = {*assets, *_assets_of(asset.namespace)} - {asset.name}
+        hint = did_you_mean(source, sorted(around))
         local = asset.fn is not None and "<locals>" in getattr(asset, "__qualname__", "")
         cure = hint or (
             "; it is defined inside a function, so pass assets=[...] with all that it needs"

@@ -195,13 +195,15 @@ class TestFailures:
     @staticmethod
     def diamond(error: BaseException) -> list[AnyAsset]:
         def broken(source: int) -> int:
-            raise error
+            if source:
+                raise error
+            return source
 
         return [
             constant("source", 1),
             Asset(broken, name="broken"),
             made_of("after", ["broken"], lambda x: x),
-            made_of("far", ["after", "fine"], lambda x, y: x),
+            made_of("far", ["after", "fine"], lambda x, y: x + y),
             made_of("fine", ["source"], lambda x: x + 1),
         ]
 
@@ -254,7 +256,13 @@ class TestFailures:
 
     @pytest.mark.parametrize(
         "error",
-        [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), StopIteration(1), anyio.EndOfStream()],
+        [
+            SystemExit(3),
+            KeyboardInterrupt(),
+            GeneratorExit(),
+            StopIteration(1),
+            anyio.EndOfStream(),
+        ],
         ids=lambda error: type(error).__name__,
     )
     @pytest.mark.parametrize("asynchronous", [False, True])
@@ -363,9 +371,7 @@ class TestConcurrency:
 
 
 class TestValues:
-    async def test_no_consumer_sees_what_another_does_to_its_input(
-        self, opened: Flowstone
-    ) -> None:
+    async def test_no_consumer_sees_what_another_does_to_its_input(self, opened: Flowstone) -> None:
         def spoil(source: list[int]) -> int:
             source.append(99)
             return len(source)
@@ -461,7 +467,7 @@ class TestParameters:
 
         body.__annotations__ |= {"rows": Annotated[Any, From("orders")], "ctx": Context}
         body.__annotations__ |= {"limit": int, "word": str}
-        assets = [orders, Asset(body, name="a", code_version="1")]
+        assets: list[AnyAsset] = [orders, Asset(body, name="a", code_version="1")]
         result = await opened.materialize("a", assets=assets, config={"a": {"limit": "7"}})
         assert result["a"] == [2, "a", result.run_id, 1, 7, "w"]
         row = await opened.store.get("a")
@@ -513,7 +519,7 @@ class TestTargets:
     async def test_selections_name_targets_and_bring_what_they_need(
         self, opened: Flowstone
     ) -> None:
-        assets = [orders, revenue, doubled, constant("other", 1, tags=["t"])]
+        assets: list[AnyAsset] = [orders, revenue, doubled, constant("other", 1, tags=["t"])]
         result = await opened.materialize("revenue tag:t", assets=assets)
         assert set(result.statuses) == {"orders", "revenue", "other"}
 
@@ -534,7 +540,7 @@ class TestTargets:
         assert "upstream orders" in (result.rows[0].error_message or "")
 
     async def test_exclude_leaves_targets_out(self, opened: Flowstone) -> None:
-        assets = [orders, revenue, doubled]
+        assets: list[AnyAsset] = [orders, revenue, doubled]
         result = await opened.materialize(assets=assets, exclude=["doubled"])
         assert "doubled" not in result.statuses
 
