@@ -291,9 +291,8 @@ class Flowstone:
             "counts": {"reused": len(plan)},
             "completed_at": run.started_at,
         }
-        report = Report(run.model_copy(update=done))
+        report = Report(run.model_copy(update=done), {step.name: "reused" for step in plan})
         for step in plan:
-            report.endings[step.name] = "reused"
             if step.current is not None:
                 report.versions[step.name] = Version(
                     step.asset, step.current.id, step.current.data_version or "", step.current.value
@@ -310,8 +309,8 @@ class Flowstone:
             return
         found = await self.store.inline_values([version.id for version in unread])
         for version in unread:
-            if version.pointer is not None and version.id in found:
-                version.pointer = version.pointer.model_copy(update={"inline": found[version.id]})
+            if version.id in found:
+                version.read(found[version.id])
 
 
 def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:

@@ -16,6 +16,9 @@ _OURS = str(Path(__file__).parents[1])
 _LIBRARIES = ("anyio", "asyncio", "concurrent", "threading")
 _MESSAGE_BYTES = 65_536
 _FRAMES = 60
+
+#: Stands between an exception and the one it led to, in a traceback's text.
+CAUSED = "\n\nThe above exception led to this one:\n\n"
 _CAUSES = 10
 
 
@@ -71,7 +74,7 @@ def _formatted(error: BaseException, name: str, message: str) -> str:
         last = f"{name}: {cap(message, 4096)}" if each is error else _one_line(each)
         head = ["Traceback (most recent call last):\n", *frames.format()] if frames else []
         parts.append("".join([*head, last]))
-    return "\n\nThe above exception led to this one:\n\n".join(parts)
+    return CAUSED.join(parts)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import platform
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import anyio
 
 from flowstone.core.context import Context, Logger
 from flowstone.core.plan import Cause, Ingredients, Plan, Step, input_name
-from flowstone.core.records import Draft, LineageEdge, Materialization, Run
+from flowstone.core.records import Run
 from flowstone.errors import FlowstoneError, ValueLostError
-from flowstone.ids import materialization_id
-from flowstone.runner.events import Ending, RunFinished, RunStarted, StepFinished, StepStarted
+from flowstone.runner.events import RunFinished, RunStarted
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.journal import Journal
+from flowstone.runner.ledger import Ledger, now
 from flowstone.runner.queue import ReadyQueue
-from flowstone.runner.step import Lost, Made, Version, call
+from flowstone.runner.step import Lost, Made, Version, call_async, call_in_thread, is_async
 from flowstone.store.base import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from flowstone.runner.events import Listener
+    from flowstone.core.records import Draft, Materialization
+    from flowstone.runner.events import Ending, Listener
+    from flowstone.runner.step import Arguments, Outcome
     from flowstone.store.base import MaterializationStore
     from flowstone.values import ValueStore
 
@@ -44,7 +45,7 @@ class Report:
     """How a run ended: every step's ending, the versions that stand, and what failed."""
 
     run: Run
-    endings: dict[str, Ending] = field(default_factory=dict)
+    endings: dict[str, Ending]
     versions: dict[str, Version] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
@@ -82,7 +83,7 @@ def new_run(plan: Plan, run_id: str) -> Run:
         partition=plan.request.partition,
         config=config,
         executor_node=f"{platform.node()}:{os.getpid()}",
-        started_at=_now(),
+        started_at=now(),
     )
 
 
@@ -90,9 +91,10 @@ class _Execution:
     def __init__(self, plan: Plan, run_id: str, partition: object | None, tools: Tools) -> None:
         self._plan, self._tools, self._partition = plan, tools, partition
         self._run = new_run(plan, run_id)
-        self._report = Report(self._run)
         self._journal = Journal(tools.store, run_id)
-        self._limiter = anyio.CapacityLimiter(tools.concurrency)
+        self._ledger = Ledger(self._run, self._journal, tools.tell)
+        self._report = Report(self._run, self._ledger.endings)
+        self._threads = anyio.CapacityLimiter(tools.concurrency)
         self._steps = list(plan)
         self._number = {step.name: number for number, step in enumerate(self._steps)}
         self._queue = ReadyQueue([self._needs(step) for step in self._steps])
@@ -103,15 +105,14 @@ class _Execution:
             for parameter, source in step.asset.edges
             if parameter
         )
-        self._drafts: dict[str, Draft] = {}
         self._lost: dict[str, Step] = {}
         self._failure: FlowstoneError | None = None
         self._scope = anyio.CancelScope()
 
     async def run(self) -> Report:
-        self._begin()
+        self._take_over()
         certain = [s for s in self._plan if s.action == "materialize" and not s.may_cut_off]
-        drafts = [self._draft(step, step.causes) for step in certain]
+        drafts = [self._ledger.open(step, step.causes) for step in certain]
         await self._tools.store.start_run(self._run, drafts)
         self._tools.tell(RunStarted(self._run.run_id, len(self._plan), len(self._plan.to_run)))
         async with anyio.create_task_group() as writers:
@@ -120,28 +121,28 @@ class _Execution:
                 with self._scope:
                     await self._go()
             finally:
-                self._cancel_open()
+                for step in self._plan:
+                    if step.name not in self._ledger.endings:
+                        self._ledger.cancelled(step)
                 self._journal.close()
         if self._failure is not None:
             raise self._failure
         return self._report
 
-    def _begin(self) -> None:
-        """Take over what stands already: fresh steps, and inputs outside the plan."""
-        fresh = {s.name: s.current for s in self._plan if s.action == "reuse"}
-        for name, made in (*self._plan.given.items(), *fresh.items()):
-            if made is not None:
-                self._stands(name, made)
-        for name in fresh:
-            self._report.endings[name] = "reused"
+    def _take_over(self) -> None:
+        """What stands already: fresh steps, and inputs outside the plan."""
+        for name, made in self._plan.given.items():
+            self._stands(name, made)
+        for step in self._plan:
+            if step.action == "reuse" and step.current is not None:
+                self._stands(step.name, step.current)
+                self._ledger.endings[step.name] = "reused"
 
     async def _go(self) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self._beat)
             self._group = group
             self._start(self._queue.start())
-            if not self._queue.left:
-                group.cancel_scope.cancel()
 
     def _start(self, numbers: Sequence[int]) -> None:
         """Begin what is ready; a fresh step has its result already."""
@@ -180,56 +181,55 @@ class _Execution:
         with anyio.CancelScope(shield=True):
             try:
                 await self._journal.write()
-                if self._failure is None:
-                    await self._finish()
+                await self._finish()
             except FlowstoneError as error:
                 self._stop(error)
 
     async def _finish(self) -> None:
-        endings = Counter(self._report.endings.values())
-        status = (
-            "cancelled"
-            if endings["cancelled"]
-            else "failed"
-            if endings["failed"] or endings["skipped"]
-            else "success"
-        )
-        ended = {"status": status, "counts": dict(endings), "completed_at": _now()}
-        self._report.run = self._run = self._run.model_copy(update=ended)
-        await self._tools.store.finish_run(self._run)
-        duration = (_now() - self._run.started_at).total_seconds() * 1000
-        self._tools.tell(RunFinished(self._run.run_id, status, self._run.counts, duration))
+        endings = Counter(self._ledger.endings.values())
+        status = "success"
+        if self._failure or endings["failed"] or endings["skipped"]:
+            status = "failed"
+        elif endings["cancelled"]:
+            status = "cancelled"
+        ended = {"status": status, "counts": dict(endings), "completed_at": now()}
+        self._report.run = run = self._run.model_copy(update=ended)
+        await self._tools.store.finish_run(run)
+        duration = (now() - run.started_at).total_seconds() * 1000
+        self._tools.tell(RunFinished(run.run_id, status, run.counts, duration))
 
     async def _step(self, number: int) -> None:
         step = self._lost.get(self._steps[number].name, self._steps[number])
         if step.action == "blocked":
-            self._skip(number, step, step.why)
+            self._ledger.skipped(step, step.why)
+            self._block(number)
             return
-        ingredients = self._ingredients(step)
-        causes = await self._causes(step, ingredients)
+        read = {edge: self._report.versions[edge[1]] for edge in step.asset.edges}
+        ingredients = self._ingredients(step, read)
+        causes = self._causes(step, ingredients)
         if not causes and step.current is not None:
             self._stands(step.name, step.current)
-            self._end(step.name, "reused")
+            self._ledger.reused(step.name)
             self._start(self._queue.done(number))
             return
-        draft = self._drafts.get(step.name) or self._draft(step, causes)
         await self._journal.room()
-        await self._fetch(step)
-        outcome = await self._call(step, draft, causes)
-        match outcome:
-            case Lost() if self._can_remake(outcome.assets):
-                self._remake(number, outcome.assets)
-            case Lost():
-                names = ", ".join(outcome.assets)
-                error = ValueLostError(f"the recorded value of {names} is missing or altered")
-                self._failed(number, step, draft, describe(error))
-            case Failure():
-                self._failed(number, step, draft, outcome)
-            case Made():
-                self._made(step, draft, ingredients, outcome)
+        await self._fetch([version for (parameter, _), version in read.items() if parameter])
+        draft = self._ledger.open(step, causes)
+        match await self._call(step, draft, causes):
+            case Made() as made:
+                self._ledger.made(draft, made, ingredients, read)
+                self._hold(step, draft, made)
                 self._start(self._queue.done(number))
+            case Failure() as failure:
+                self._fail(number, draft, failure)
+            case Lost(assets) if all(map(self._can_remake, assets)):
+                self._remake(number, assets)
+            case Lost(assets):
+                names = ", ".join(assets)
+                error = ValueLostError(f"the recorded value of {names} is missing or altered")
+                self._fail(number, draft, describe(error))
 
-    async def _causes(self, step: Step, ingredients: Ingredients) -> tuple[Cause, ...]:
+    def _causes(self, step: Step, ingredients: Ingredients) -> tuple[Cause, ...]:
         """Why the step runs, now that its inputs are known; nothing means it is cut off here."""
         if not step.may_cut_off or step.current is None:
             return step.causes
@@ -243,16 +243,18 @@ class _Execution:
     def _is_present(self, made: Materialization) -> bool:
         return made.value is not None and self._tools.values.present([made.value])[0]
 
-    async def _call(self, step: Step, draft: Draft, causes: Sequence[Cause]) -> Any:
-        draft.status, draft.started_at = "running", _now()
-        self._journal.put(draft)
-        why = "; ".join(map(str, causes))
-        self._tools.tell(StepStarted(self._run.run_id, step.name, why, draft.attempt))
+    async def _call(self, step: Step, draft: Draft, causes: Sequence[Cause]) -> Outcome:
+        """Call the function as soon as there is a thread for it, or at once if it is async."""
         arguments = self._arguments(step, draft)
-        return await call(step.asset, arguments, self._tools.values, self._limiter)
+        if is_async(step.asset):
+            self._ledger.running(draft, causes)
+            return await call_async(step.asset, arguments, self._tools.values)
+        async with self._threads:
+            self._ledger.running(draft, causes)
+            return await call_in_thread(step.asset, arguments, self._tools.values)
 
-    def _arguments(self, step: Step, draft: Draft) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
+    def _arguments(self, step: Step, draft: Draft) -> Arguments:
+        arguments: Arguments = {}
         for parameter in step.asset.parameters:
             if parameter.kind == "dependency":
                 arguments[parameter.name] = self._report.versions[parameter.asset].claim()
@@ -265,106 +267,45 @@ class _Execution:
                 )
         return arguments
 
-    async def _fetch(self, step: Step) -> None:
+    async def _fetch(self, versions: Sequence[Version]) -> None:
         """Read the inline values of reused inputs, which plans do without."""
-        versions = [self._report.versions[s] for parameter, s in step.asset.edges if parameter]
         unread = {v.id: v for v in versions if v.pointer and v.pointer.unread and not v.is_held}
-        if not unread:
-            return
-        found = await self._tools.store.inline_values(list(unread))
-        for key, version in unread.items():
-            if version.pointer is not None and key in found:
-                version.pointer = version.pointer.model_copy(update={"inline": found[key]})
+        if unread:
+            found = await self._tools.store.inline_values(list(unread))
+            for key, data in found.items():
+                unread[key].read(data)
 
-    def _made(self, step: Step, draft: Draft, ingredients: Ingredients, made: Made) -> None:
-        draft.status = "success"
-        draft.completed_at = _now()
-        draft.duration_ms = _milliseconds(draft)
-        draft.dependency_hash = ingredients.dependency_hash
-        draft.data_version = made.data_version
-        draft.value = made.saved and made.saved.pointer
-        draft.inputs = ingredients.recorded()
-        draft.edges = [
-            LineageEdge.model_construct(
-                materialization_id=draft.id,
-                upstream_id=self._report.versions[source].id,
-                parameter=parameter,
-            )
-            for parameter, source in step.asset.edges
-        ]
-        self._journal.put(draft)
-        version = Version(step.asset, draft.id, draft.data_version, draft.value)
+    def _hold(self, step: Step, draft: Draft, made: Made) -> None:
+        """Keep the object for those that take it, and for the caller if it is kept nowhere."""
+        version = Version(step.asset, draft.id, draft.data_version or "", draft.value)
         version.takers = self._takers[step.name]
         if version.takers or draft.value is None:
             version.held = made.value
         self._report.versions[step.name] = version
-        self._end(step.name, "materialized", draft.duration_ms, _summary(made.value))
 
-    def _failed(self, number: int, step: Step, draft: Draft, failure: Failure) -> None:
-        draft.status = "failed"
-        draft.completed_at = _now()
-        draft.duration_ms = _milliseconds(draft)
-        draft.error_type = failure.type
-        draft.error_message = failure.message
-        draft.error_traceback = failure.traceback
-        self._journal.put(draft)
-        self._report.failures[step.name] = failure
-        self._end(step.name, "failed", draft.duration_ms, failure.line, failure.traceback)
-        self._skip_blocked(number, step.name)
+    def _fail(self, number: int, draft: Draft, failure: Failure) -> None:
+        self._ledger.failed(draft, failure)
+        self._report.failures[draft.asset_name] = failure
+        self._block(number)
 
-    def _skip(self, number: int, step: Step, why: str) -> None:
-        self._record_skipped(step, why)
-        self._skip_blocked(number, step.name)
-
-    def _skip_blocked(self, number: int, name: str) -> None:
+    def _block(self, number: int) -> None:
+        name = self._steps[number].name
         for blocked in self._queue.failed(number):
-            self._record_skipped(self._steps[blocked], f"{name} has no value")
+            self._ledger.skipped(self._steps[blocked], f"{name} has no value")
 
-    def _record_skipped(self, step: Step, why: str) -> None:
-        draft = self._drafts.get(step.name) or self._draft(step, step.causes)
-        draft.status, draft.completed_at, draft.error_message = "skipped", _now(), why
-        self._journal.put(draft)
-        self._end(step.name, "skipped", detail=why)
-
-    def _can_remake(self, names: Sequence[str]) -> bool:
-        """Whether lost inputs belong to the plan and were not made by this very run."""
-        ended = {name for name, draft in self._drafts.items() if draft.status == "success"}
-        return all(name in self._number and name not in ended for name in names)
+    def _can_remake(self, name: str) -> bool:
+        """Whether a lost input belongs to the plan and was not made by this very run."""
+        return name in self._number and not self._ledger.has_made(name)
 
     def _remake(self, number: int, lost: Sequence[str]) -> None:
         """Inputs whose values were lost are made again; then the step starts anew."""
         for name in lost:
-            step = self._plan[name]
-            self._lost[name] = Step(
-                step.asset,
-                "materialize",
-                (Cause("value_lost"),),
-                step.current,
-                step.config,
-                step.code_version,
+            causes = (Cause("value_lost"),)
+            known = self._plan[name]
+            self._lost[name] = replace(
+                known, action="materialize", causes=causes, may_cut_off=False
             )
         self._start(self._queue.again(number, [self._number[name] for name in lost]))
-
-    def _cancel_open(self) -> None:
-        moment = _now()
-        for step in self._plan:
-            if step.name not in self._report.endings:
-                draft = self._drafts.get(step.name) or self._draft(step, step.causes)
-                draft.status, draft.completed_at = "cancelled", moment
-                self._journal.put(draft)
-                self._end(step.name, "cancelled")
-
-    def _end(
-        self,
-        name: str,
-        ending: Ending,
-        duration_ms: float | None = None,
-        detail: str = "",
-        traceback: str = "",
-    ) -> None:
-        self._report.endings[name] = ending
-        run_id = self._run.run_id
-        self._tools.tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
 
     def _stands(self, name: str, made: Materialization) -> None:
         asset = self._plan.request.graph[name]
@@ -372,49 +313,10 @@ class _Execution:
             asset, made.id, made.data_version or "", made.value, takers=self._takers[name]
         )
 
-    def _ingredients(self, step: Step) -> Ingredients:
-        upstream = {
-            input_name(parameter, source): self._report.versions[source].data_version
-            for parameter, source in step.asset.edges
-        }
-        return Ingredients(
-            step.name, self._plan.request.partition, step.code_version, upstream, step.config
-        )
-
-    def _draft(self, step: Step, causes: Sequence[Cause]) -> Draft:
-        draft = self._drafts[step.name] = Draft(
-            id=materialization_id(),
-            asset_name=step.name,
-            partition=self._plan.request.partition,
-            run_id=self._run.run_id,
-            executor_node=self._run.executor_node,
-            upstream_assets=list(step.asset.depends_on),
-            code_version=step.code_version,
-            causes=[cause.to_dict() for cause in causes],
-            metadata=step.asset.metadata,
-        )
-        return draft
+    def _ingredients(self, step: Step, read: Mapping[tuple[str, str], Version]) -> Ingredients:
+        upstream = {input_name(*edge): version.data_version for edge, version in read.items()}
+        partition = self._plan.request.partition
+        return Ingredients(step.name, partition, step.code_version, upstream, step.config)
 
     def _needs(self, step: Step) -> list[int]:
-        return [self._number[s] for s in step.asset.depends_on if s in self._number]
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-def _milliseconds(draft: Draft) -> float:
-    if draft.started_at is None or draft.completed_at is None:
-        return 0.0
-    return (draft.completed_at - draft.started_at).total_seconds() * 1000
-
-
-def _summary(value: object) -> str:
-    """A value in a few characters: its type, and its size where it has one."""
-    kind = type(value).__name__
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and all(isinstance(side, int) for side in shape):
-        return f"{kind} {' x '.join(f'{side:,}' for side in shape)}"
-    if isinstance(value, (list, tuple, dict, set, frozenset)):
-        return f"{kind} of {len(value):,}"
-    return kind
+        return [self._number[name] for name in step.asset.depends_on if name in self._number]

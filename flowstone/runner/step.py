@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from flowstone.values import Saved, is_shareable
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import ValuePointer
@@ -73,6 +73,11 @@ class Version:
         """Whether the object is still in memory."""
         return self.held is not _NOTHING
 
+    def read(self, data: bytes) -> None:
+        """Take in the bytes of an inline value that the row was read without."""
+        if self.pointer is not None:
+            self.pointer = self.pointer.model_copy(update={"inline": data})
+
     def claim(self) -> Input:
         """The value for one consumer; no other consumer sees what this one does to it.
 
@@ -114,14 +119,18 @@ Outcome = Made | Lost | Failure
 Arguments = dict[str, Any]
 
 
-async def call(
-    asset: AnyAsset, arguments: Arguments, values: ValueStore, limiter: anyio.CapacityLimiter
-) -> Outcome:
-    """Run one step; whatever the user's code raises comes back as a :class:`Failure`."""
-    if asset.fn is not None and inspect.iscoroutinefunction(inspect.unwrap(asset.fn)):
-        return await _call_async(asset, asset.fn, arguments, values)
+def is_async(asset: AnyAsset) -> bool:
+    """Whether the function, or the one it wraps, is a coroutine function."""
+    return asset.fn is not None and inspect.iscoroutinefunction(inspect.unwrap(asset.fn))
+
+
+async def call_in_thread(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
+    """Run one step in a thread; what the user's code raises comes back as a :class:`Failure`.
+
+    Being cancelled, it leaves the thread to itself.
+    """
     return await to_thread.run_sync(
-        _call_sync, asset, arguments, values, limiter=limiter, abandon_on_cancel=True
+        _call_sync, asset, arguments, values, limiter=_unlimited(), abandon_on_cancel=True
     )
 
 
@@ -135,27 +144,35 @@ def _call_sync(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Out
         return describe(error)
 
 
-async def _call_async(
-    asset: AnyAsset, fn: Callable[..., Any], arguments: Arguments, values: ValueStore
-) -> Outcome:
+async def call_async(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
+    """Run one step on the event loop, and what it costs to decode and encode in a thread."""
     at_hand = all(each.at_hand for each in arguments.values() if isinstance(each, Input))
     taken = (
         _take(arguments, values)
         if at_hand
-        else await to_thread.run_sync(_take, arguments, values, abandon_on_cancel=True)
+        else await to_thread.run_sync(
+            _take, arguments, values, limiter=_unlimited(), abandon_on_cancel=True
+        )
     )
     if isinstance(taken, Lost):
         return taken
     try:
-        result = fn(**taken)
+        result = asset(**taken)
         result = await result if inspect.isawaitable(result) else result
         if type(result) in _SMALL:
             return _keep(asset, result, values)
-        return await to_thread.run_sync(_keep, asset, result, values, abandon_on_cancel=True)
+        return await to_thread.run_sync(
+            _keep, asset, result, values, limiter=_unlimited(), abandon_on_cancel=True
+        )
     except anyio.get_cancelled_exc_class():
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
         return describe(error)
+
+
+def _unlimited() -> anyio.CapacityLimiter:
+    """The run limits how many steps there are at once; anyio's own limit would come on top."""
+    return anyio.CapacityLimiter(math.inf)
 
 
 def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:

@@ -1,0 +1,144 @@
+"""The one place where a run's rows get their statuses, and where listeners are told of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from flowstone.core.records import Draft, LineageEdge
+from flowstone.ids import materialization_id
+from flowstone.runner.events import Ending, StepFinished, StepStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flowstone.core.plan import Cause, Ingredients, Step
+    from flowstone.core.records import Run
+    from flowstone.runner.events import Listener
+    from flowstone.runner.failure import Failure
+    from flowstone.runner.journal import Journal
+    from flowstone.runner.step import Made, Version
+
+
+class Ledger:
+    """The rows of one run: each change of a row goes to the journal first, then to listeners.
+
+    ``endings`` says of each step how it ended, as far as it has.
+    """
+
+    def __init__(self, run: Run, journal: Journal, tell: Listener) -> None:
+        self._run, self._journal, self._tell = run, journal, tell
+        self._drafts: dict[str, Draft] = {}
+        self.endings: dict[str, Ending] = {}
+
+    def open(self, step: Step, causes: Sequence[Cause]) -> Draft:
+        """The step's row, pending; made now if there is none yet."""
+        if step.name not in self._drafts:
+            self._drafts[step.name] = Draft(
+                id=materialization_id(),
+                asset_name=step.name,
+                partition=self._run.partition,
+                run_id=self._run.run_id,
+                executor_node=self._run.executor_node,
+                upstream_assets=list(step.asset.depends_on),
+                code_version=step.code_version,
+                causes=[cause.to_dict() for cause in causes],
+                metadata=step.asset.metadata,
+            )
+        return self._drafts[step.name]
+
+    def has_made(self, name: str) -> bool:
+        """Whether this run has recorded a success of the asset."""
+        draft = self._drafts.get(name)
+        return draft is not None and draft.status == "success"
+
+    def running(self, draft: Draft, causes: Sequence[Cause]) -> None:
+        """The step's function is about to be called."""
+        draft.status, draft.started_at = "running", now()
+        self._journal.put(draft)
+        why = "; ".join(map(str, causes))
+        self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
+
+    def made(
+        self,
+        draft: Draft,
+        made: Made,
+        ingredients: Ingredients,
+        read: Mapping[tuple[str, str], Version],
+    ) -> None:
+        """The step has its value; ``read`` are the versions it took, by parameter and asset."""
+        draft.dependency_hash = ingredients.dependency_hash
+        draft.data_version = made.data_version
+        draft.value = made.saved and made.saved.pointer
+        draft.inputs = ingredients.recorded()
+        draft.edges = [
+            LineageEdge.model_construct(
+                materialization_id=draft.id, upstream_id=version.id, parameter=parameter
+            )
+            for (parameter, _), version in read.items()
+        ]
+        draft.status = "success"
+        self._close(draft)
+        self._end(draft.asset_name, "materialized", draft.duration_ms, summary(made.value))
+
+    def failed(self, draft: Draft, failure: Failure) -> None:
+        """The step raised."""
+        draft.error_type = failure.type
+        draft.error_message = failure.message
+        draft.error_traceback = failure.traceback
+        draft.status = "failed"
+        self._close(draft)
+        detail, trace = failure.line, failure.traceback
+        self._end(draft.asset_name, "failed", draft.duration_ms, detail, trace)
+
+    def skipped(self, step: Step, why: str) -> None:
+        """Something the step needs has no value."""
+        draft = self.open(step, step.causes)
+        draft.status, draft.error_message = "skipped", why
+        self._close(draft)
+        self._end(step.name, "skipped", detail=why)
+
+    def cancelled(self, step: Step) -> None:
+        """The run was stopped before the step had its value."""
+        draft = self.open(step, step.causes)
+        draft.status = "cancelled"
+        self._close(draft)
+        self._end(step.name, "cancelled")
+
+    def reused(self, name: str) -> None:
+        """A recorded value stands in for the step, found out while running; there is no row."""
+        self._end(name, "reused")
+
+    def _close(self, draft: Draft) -> None:
+        draft.completed_at = now()
+        if draft.started_at is not None:
+            draft.duration_ms = (draft.completed_at - draft.started_at).total_seconds() * 1000
+        self._journal.put(draft)
+
+    def _end(
+        self,
+        name: str,
+        ending: Ending,
+        duration_ms: float | None = None,
+        detail: str = "",
+        traceback: str = "",
+    ) -> None:
+        self.endings[name] = ending
+        run_id = self._run.run_id
+        self._tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
+
+
+def now() -> dt.datetime:
+    """The time, with its zone."""
+    return dt.datetime.now(dt.UTC)
+
+
+def summary(value: object) -> str:
+    """A value in a few characters: its type, and its size where it has one."""
+    kind = type(value).__name__
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and all(isinstance(side, int) for side in shape):
+        return f"{kind} {' x '.join(f'{side:,}' for side in shape)}"
+    if isinstance(value, (list, tuple, dict, set, frozenset)):
+        return f"{kind} of {len(value):,}"
+    return kind
