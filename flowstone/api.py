@@ -102,7 +102,7 @@ class Flowstone:
     """The open connection to one database and one value store, on the caller's event loop.
 
     ``async with Flowstone() as fs:`` opens it; ``fs.store`` is the metadata store, ``fs.values``
-    the value store. Settings come by keyword (see :class:`~flowstone.settings.Settings`), then
+    the value store. Settings come by keyword (see ``Settings``), then
     from the environment, then from ``[tool.flowstone]`` in pyproject.toml. ``store`` takes a
     ready metadata store instead of a database.
 
@@ -158,7 +158,7 @@ class Flowstone:
         force: bool = False,
         only: bool = False,
     ) -> Plan:
-        """What :meth:`materialize` would do with the same arguments, and why."""
+        """What ``materialize`` would do with the same arguments, and why."""
         graph = collect(targets, assets)
         request = Request(
             graph=graph,
@@ -196,10 +196,10 @@ class Flowstone:
             partition: the key the run is for, given to every step.
             force: run the targets even if they are fresh.
             only: make just the targets, from what is recorded of their inputs.
-            raise_on_error: raise :class:`RunFailedError` if an asset fails; else only say so in
+            raise_on_error: raise ``RunFailedError`` if an asset fails; else only say so in
                 the result.
             max_concurrency: how many functions run in threads at once.
-            on_event: called with every :mod:`event <flowstone.runner.events>` of the run.
+            on_event: called with every ``flowstone.runner.events`` of the run.
 
         Raises:
             DefinitionError: if targets, graph or config can't be used.
@@ -234,7 +234,7 @@ class Flowstone:
         max_concurrency: int | None = None,
         on_event: Listener | None = None,
     ) -> RunResult:
-        """Execute a plan just drawn; :meth:`materialize` draws and executes in one."""
+        """Execute a plan just drawn; ``materialize`` draws and executes in one."""
         run_id = new_run_id()
         tools = Tools(
             self.store,

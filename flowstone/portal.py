@@ -13,25 +13,26 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import inspect
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from flowstone.api import Flowstone, RunResult
+from flowstone.api import Flowstone
 from flowstone.errors import FlowstoneError
 from flowstone.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from concurrent.futures import Future
 
-    from flowstone.core.plan import Plan
-
+P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,30 +131,50 @@ def close() -> None:
 atexit.register(close)
 
 
-def materialize(*targets: Any, **options: Any) -> RunResult:
-    """Make the targets and all they need that is not fresh, and record it.
+def _blocking(method: Callable[Concatenate[Flowstone, P], Awaitable[T]]) -> Callable[P, T]:
+    """A method of the connection as a function that waits, with the same parameters."""
 
-    Works in scripts and in notebook cells alike; arguments, result and errors are those of
-    :meth:`flowstone.Flowstone.materialize`, on a connection of the settings of now.
-    """
-    __tracebackhide__ = True
-    return call(lambda fs: fs.materialize(*targets, **options))
+    def blocking(*args: P.args, **kwargs: P.kwargs) -> T:
+        __tracebackhide__ = True
+        return call(lambda fs: method(fs, *args, **kwargs))
 
-
-async def materialize_async(*targets: Any, **options: Any) -> RunResult:
-    """:func:`materialize` for coroutines: the same engine, awaited."""
-    __tracebackhide__ = True
-    job = _portal.submit(lambda fs: fs.materialize(*targets, **options))
-    try:
-        return await asyncio.wrap_future(job.future)
-    except FlowstoneError as error:
-        raise error.with_traceback(None)  # noqa: B904 - its cause is the user's own exception
-    except asyncio.CancelledError:
-        await asyncio.to_thread(job.stop)
-        raise
+    return _like(method, blocking)
 
 
-def plan(*targets: Any, **options: Any) -> Plan:
-    """What :func:`materialize` would do with the same arguments, and why; nothing runs."""
-    __tracebackhide__ = True
-    return call(lambda fs: fs.plan(*targets, **options))
+def _awaiting(
+    method: Callable[Concatenate[Flowstone, P], Awaitable[T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A method of the connection as a coroutine function, with the same parameters."""
+
+    async def awaiting(*args: P.args, **kwargs: P.kwargs) -> T:
+        __tracebackhide__ = True
+        job = _portal.submit(lambda fs: method(fs, *args, **kwargs))
+        try:
+            return await asyncio.wrap_future(job.future)
+        except FlowstoneError as error:
+            raise error.with_traceback(None)  # noqa: B904 - its cause is the user's own exception
+        except asyncio.CancelledError:
+            await asyncio.to_thread(job.stop)
+            raise
+
+    return _like(method, awaiting)
+
+
+def _like(method: Callable[..., Any], function: F) -> F:
+    """Give a function the documentation and the parameters of a method."""
+    signature = inspect.signature(method)
+    parameters = list(signature.parameters.values())[1:]
+    function.__doc__ = method.__doc__
+    function.__name__ = function.__qualname__ = method.__name__
+    function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # functions take attributes
+    return function
+
+
+materialize = _blocking(Flowstone.materialize)
+"""``Flowstone.materialize`` on a connection of the settings of now, in scripts and notebooks."""
+
+materialize_async = _awaiting(Flowstone.materialize)
+"""``materialize`` for coroutines: the same engine, awaited."""
+
+plan = _blocking(Flowstone.plan)
+"""What ``materialize`` would do with the same arguments, and why; nothing runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from pathlib import Path
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from flowstone.store.base import MaterializationStore
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Root's servers keep their data outside of the tests' folders; nothing of it stays."""
+    if not hasattr(session.config, "workerinput") and os.geteuid() == 0:
+        factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+        for marker in factory.getbasetemp().rglob("postgres.id"):
+            server = EmbeddedServer(marker.parent)
+            server.stop()
+            shutil.rmtree(server.data.parent.parent, ignore_errors=True)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class Journal:
             await self._room.wait()
 
     def close(self) -> None:
-        """Let :meth:`write` return once everything is written."""
+        """Let ``write`` return once everything is written."""
         self._closed = True
         self._wake.set()
 

@@ -14,8 +14,8 @@ class ReadyQueue:
     """Steps by number, each ready once the steps it needs are done.
 
     ``needs[step]`` lists the steps that ``step`` needs; those must have smaller numbers, so the
-    order of the plan is one. Every step handed out comes back by exactly one of :meth:`done`,
-    :meth:`failed` and :meth:`again`. The whole costs one visit per step and edge.
+    order of the plan is one. Every step handed out comes back by exactly one of ``done``,
+    ``failed`` and ``again``. The whole costs one visit per step and edge.
     """
 
     def __init__(self, needs: Sequence[Sequence[int]]) -> None:

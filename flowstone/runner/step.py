@@ -125,7 +125,7 @@ def is_async(asset: AnyAsset) -> bool:
 
 
 async def call_in_thread(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
-    """Run one step in a thread; what the user's code raises comes back as a :class:`Failure`.
+    """Run one step in a thread; what the user's code raises comes back as a ``Failure``.
 
     Being cancelled, it leaves the thread to itself.
     """

@@ -19,7 +19,7 @@ class MaterializationStore(Protocol):
     """What is recorded of runs, materializations and lineage.
 
     Each verb is one transaction: when it returns, what it wrote survives a crash. Partitions are
-    encoded keys (:func:`flowstone.core.partition.encode`) or None.
+    encoded keys (``flowstone.core.partition.encode``) or None.
     """
 
     async def create(
@@ -33,7 +33,7 @@ class MaterializationStore(Protocol):
     ) -> Materialization:
         """Insert one row, in any status; the run needs no row of its own.
 
-        ``columns`` are further fields of :class:`Materialization`. ``started_at`` and
+        ``columns`` are further fields of ``Materialization``. ``started_at`` and
         ``completed_at`` are now unless given, where the status needs them.
 
         Raises:

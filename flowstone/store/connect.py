@@ -107,6 +107,7 @@ def describe(conninfo: str) -> str:
 
 def _reason(error: psycopg.Error, conninfo: str) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Is the server running")]
     text = lines[-1] if lines else type(error).__name__
     secret = conninfo_to_dict(conninfo).get("password")
     return text.replace(str(secret), "***") if secret else text

@@ -29,7 +29,7 @@ Key = tuple[str, str | None]
 
 
 class MemoryStore:
-    """A :class:`~flowstone.store.base.MaterializationStore` that forgets at exit.
+    """A ``MaterializationStore`` that forgets at exit.
 
     ``clock`` gives the time leases are held against.
     """

@@ -46,7 +46,7 @@ _DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
 
 
 class PostgresStore:
-    """A :class:`~flowstone.store.base.MaterializationStore` over a pool of connections."""
+    """A ``MaterializationStore`` over a pool of connections."""
 
     def __init__(self, pool: Connections, schema: str | None = None) -> None:
         self._pool = pool

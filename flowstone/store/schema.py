@@ -110,7 +110,7 @@ async def apply(conn: AsyncConnection[Any], schema: str | None) -> list[Migratio
 
 
 def check_name(schema: str | None) -> None:
-    """Raise :class:`SchemaError` for a schema name that Postgres would cut off or refuse."""
+    """Raise ``SchemaError`` for a schema name that Postgres would cut off or refuse."""
     if schema is not None and not re.fullmatch(r"[^\W\d]\w*", schema):
         msg = f"{schema[:80]!r} can't name a schema; use letters, digits and _ (FLOWSTONE_SCHEMA)"
         raise SchemaError(msg)

@@ -256,7 +256,7 @@ class TestConnections:
         async with open_store(database_18, tmp_path) as store:
             async with await connect(database_18) as conn:
                 await conn.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             with pytest.raises(DatabaseUnavailableError):

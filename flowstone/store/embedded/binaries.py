@@ -98,36 +98,40 @@ def _runs(binaries: Binaries, account: Account) -> bool:
 
 def _copied(binaries: Binaries) -> Path:
     install = binaries.bindir.parent
+    package = install.parent
+    parts = [install / "lib", install / "share"]
+    # where wheels keep shared libraries, which the programs find by relative paths
+    parts += [package.with_name(f"{package.name}.libs"), package / ".dylibs"]
     files = [binaries.bindir / name for name in _PROGRAMS]
-    for part in ("lib", "share"):
-        files += sorted(path for path in (install / part).rglob("*") if path.suffix != ".a")
+    files += sorted(path for part in parts for path in part.rglob("*") if path.suffix != ".a")
     files = [path for path in files if path.is_file()]
+    origin = package.parent
     try:
         root = folders.closed_folder(folders.ROOT_STATE, 0o755)
         store = folders.closed_folder(root / "binaries", 0o755)
-        target = store / f"{binaries.major}-{_digest(install, files)}"
+        target = store / f"{binaries.major}-{_digest(origin, files)}"
         if not target.is_dir():
-            _publish(install, files, target)
+            _publish(origin, files, target)
     except OSError as error:
         raise EmbeddedServerError(
             f"can't copy Postgres from {install}: {error.strerror} ({error.filename}); {CURE}"
         ) from error
-    return target / "bin"
+    return target / binaries.bindir.relative_to(origin)
 
 
-def _digest(install: Path, files: list[Path]) -> str:
+def _digest(origin: Path, files: list[Path]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for path in files:
-        digest.update(f"{path.relative_to(install)}\0{path.stat().st_size}\0".encode())
+        digest.update(f"{path.relative_to(origin)}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def _publish(install: Path, files: list[Path], target: Path) -> None:
+def _publish(origin: Path, files: list[Path], target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="new-") as scratch:
         tree = Path(scratch) / "tree"
         for path in files:
-            there = tree / path.relative_to(install)
+            there = tree / path.relative_to(origin)
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, there)
             there.chmod(0o755 if path.parent.name == "bin" else 0o644)

@@ -8,6 +8,7 @@
         socket/                   the server's socket, unless the path is too long for one
         pg_hba.conf pg_ident.conf who may connect
         server.log  *.lock
+    /var/lib/flowstone/<digest>/home  the path of the home it belongs to
 """
 
 from __future__ import annotations
@@ -122,15 +123,23 @@ def prepare(home: Path, major: int) -> Folders:
             ROOT_STATE.parent.mkdir(parents=True, exist_ok=True)
             closed_folder(ROOT_STATE, 0o755)
         folders = locate(home, major)
+        # the server's account must be able to pass through root's
         mode = 0o711 if os.geteuid() == 0 else 0o700
-        closed_folder(folders.base.parent, mode)
-        closed_folder(folders.base, mode)
+        closed_folder(closed_folder(folders.base.parent, mode) / folders.base.name, mode)
+        if os.geteuid() == 0:
+            _sign(folders.base.parent / "home", home)
     except OSError as error:
         raise EmbeddedServerError(
             f"can't make the folders of the embedded Postgres: {error.strerror} "
             f"({error.filename}); set FLOWSTONE_HOME to a folder you can write to, or {CURE}"
         ) from error
     return folders
+
+
+def _sign(path: Path, home: Path) -> None:
+    """Tell people who find the folder which home it belongs to."""
+    path.touch(mode=0o600)
+    path.write_text(f"{home.resolve()}\n", errors="replace")
 
 
 def _id_file(home: Path) -> Path:

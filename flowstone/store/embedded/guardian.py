@@ -76,7 +76,7 @@ def is_free(base: str, name: str) -> bool:
 
 
 def identity(uid: int, gid: int) -> dict[str, Any]:
-    """Arguments for :class:`subprocess.Popen` that make the child run as this account.
+    """Arguments for ``subprocess.Popen`` that make the child run as this account.
 
     Empty if that is who we are; only root may become somebody else.
     """

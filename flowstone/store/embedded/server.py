@@ -113,7 +113,7 @@ class EmbeddedServer:
     def conninfo(self, dbname: str = DATABASE) -> str:
         """The libpq connection string of ``dbname``; the one named ``flowstone`` exists.
 
-        Raises EmbeddedServerError before the first :meth:`start`.
+        Raises EmbeddedServerError before the first ``start``.
         """
         if not self.data.exists():
             raise EmbeddedServerError("the embedded Postgres was never started; call start() first")
@@ -200,7 +200,8 @@ class EmbeddedServer:
                 launched = self._launch(owner)
                 heard = time.monotonic()
             self._check_patience(began, heard, launched)
-            time.sleep(_POLL_S)
+            # each question to a recovering server is a line in its log: ask ever less often
+            time.sleep(min(_POLL_S + (time.monotonic() - began) / 20, 0.2))
         if guardian.is_free(base, "guardian.lock"):
             self._send_guardian(owner, self._binaries)
 
