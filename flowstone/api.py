@@ -108,7 +108,7 @@ class Flowstone:
 
     Raises:
         SettingsError: for an unknown or invalid setting.
-        DatabaseUnavailableError: if no connection can be had; within ten seconds.
+        DatabaseUnavailableError: if no connection can be had; within nine seconds.
         SchemaError: if the database's schema does not fit this Flowstone.
     """
 
@@ -351,17 +351,13 @@ def _assets(values: Iterable[Any]) -> list[AnyAsset]:
 
 
 def _chosen(graph: AssetGraph, targets: Sequence[Target], exclude: tuple[str, ...]) -> list[str]:
-    names = {asset.name for asset in _assets(targets)}
+    """The names of the targets; of everything, if there are none."""
+    selections = [target for target in targets if isinstance(target, str)]
+    named = _assets(targets)
     for target in targets:
         if isinstance(target, ModuleType):
-            names |= {value.name for value in _assets(vars(target).values())}
-    selections = [target for target in targets if isinstance(target, str)]
-    if selections or not names:
-        names |= set(graph.select(*selections))
-    if exclude:
-        left_out = set(graph.select(*exclude))
-        names -= left_out
-    return [name for name in graph.execution_order(*names) if name in names]
+            named += _assets(vars(target).values())
+    return graph.select(*selections, *(asset.name for asset in named), exclude=exclude)
 
 
 def _run_failed(result: RunResult) -> RunFailedError:

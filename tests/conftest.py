@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -17,9 +16,11 @@ from flowstone.settings import VARIABLES
 from flowstone.store.embedded import EmbeddedServer
 from flowstone.store.memory import MemoryStore
 from flowstone.testing import rolled_back_store
+from tests.integration.servers import debian_15
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from flowstone.store.base import MaterializationStore
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Root's servers keep their data outside of the tests' folders; nothing of it stays."""
     if not hasattr(session.config, "workerinput") and os.geteuid() == 0:
-        factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+        factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]  # no public way
         for marker in factory.getbasetemp().rglob("postgres.id"):
             server = EmbeddedServer(marker.parent)
             server.stop()
@@ -58,12 +59,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def worker_id(request: pytest.FixtureRequest) -> str:
     worker: str = getattr(request.config, "workerinput", {}).get("workerid", "master")
     return worker
-
-
-def debian_15() -> Path | None:
-    """The programs of a separately installed PostgreSQL 15."""
-    found = shutil.which("postgres", path="/usr/lib/postgresql/15/bin")
-    return Path(found).parent if found else None
 
 
 @pytest.fixture(scope="session")

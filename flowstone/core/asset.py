@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
-from flowstone.core.signature import Names, Parameter, name_of, read_parameters
+from flowstone.core.signature import Names, Parameter, checked, name_of, read_parameters
 from flowstone.errors import DefinitionError, SignatureError
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Names go into selections, files and tables: a letter first, then letters, digits, ``_ . / -``.
-_NAME = re.compile(r"[^\W\d][\w./-]*\Z")
+#: Names go into selections, files and tables: words joined by ``. / -``, none at the start.
+_JOINTS = re.compile(r"[./-]")
 _NAME_BYTES = 512
 
 
@@ -28,10 +30,12 @@ class Asset(Generic[P, R]):
     Calling an asset calls the function. ``@asset`` builds one from a function; without a
     function, ``Asset(name="c", depends_on=["a", "b"])`` serves graphs alone.
 
-    ``parameters`` is the signature as dependencies, context and config; ``depends_on`` names the
-    direct dependencies in order, without repetition; ``place`` is ``file:line`` of the function.
-    ``problems`` holds what is wrong with the definition; building a graph raises it, so that all
-    errors of a module are told at once.
+    ``parameters`` is the signature as dependencies, context and config; ``extra`` what is needed
+    without being passed; ``depends_on`` names the direct dependencies in order, without
+    repetition; ``edges`` are pairs of a parameter and the asset it takes, and of no parameter
+    (an empty text) and an asset that is not passed; ``linked`` are the dependencies that were
+    given as assets, not by name. ``problems`` holds what is wrong with the definition; building
+    a graph raises it, so that all errors of a module are told at once.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class Asset(Generic[P, R]):
         fn: Callable[P, R] | None = None,
         *,
         name: str | None = None,
-        depends_on: Iterable[str] = (),
+        depends_on: Iterable[AnyAsset | str] = (),
         deps: Iterable[AnyAsset | str] | Mapping[str, AnyAsset | str] = (),
         metadata: Mapping[str, Any] | None = None,
         tags: Iterable[str] = (),
@@ -49,26 +53,34 @@ class Asset(Generic[P, R]):
         code_version: str | None = None,
         keep: bool = True,
     ) -> None:
-        if fn is not None and not is_function(fn):
-            msg = f"@asset needs a function, got {type(fn).__name__}"
-            raise SignatureError(msg)
         if fn is not None:
-            functools.update_wrapper(self, fn)
+            self._dress(fn)
         self.fn = fn
-        self.name: str = name if name is not None else getattr(fn, "__name__", "")
+        self.name: str = named(name if name is not None else getattr(fn, "__name__", ""))
         self.metadata = dict(metadata or {})
-        self.tags = frozenset(_words(tags))
+        self.tags = frozenset(_listed(tags))
         self.group = group
-        self.description = description
-        self.owners = tuple(_words(owners))
+        self._names = Names(fn) if fn is not None else None
+        self.description = description if description is not None else self._docstring()
+        self.owners = tuple(_listed(owners))
         self.code_version = code_version
         self.keep = keep
-        self.parameters: tuple[Parameter, ...] = ()
         self.extra: tuple[AnyAsset | str, ...] = ()
         self.problems: list[DefinitionError] = []
-        self._read(deps)
-        wanted = [*depends_on, *map(name_of, self.sources())]
-        self.depends_on: list[str] = list(dict.fromkeys(wanted))
+        self._check_words()
+        by_parameter = deps if deps and isinstance(deps, Mapping) else {}
+        if depends_on or (deps and not by_parameter):
+            self._read_extra(depends_on, () if by_parameter else deps)
+        self.parameters: tuple[Parameter, ...] = self._read_signature(by_parameter)
+        passed: list[tuple[str, str]] = [
+            (p.name, p.asset) for p in self.parameters if p.kind == "dependency"
+        ]
+        names = [asset for _, asset in passed]
+        self.depends_on: list[str] = list(dict.fromkeys([*names, *map(name_of, self.extra)]))
+        self.linked: list[AnyAsset] = self._linked()
+        self.edges: list[tuple[str, str]] = passed + [
+            ("", name) for name in self.depends_on if name not in names
+        ]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself: no graph, no record."""
@@ -84,73 +96,115 @@ class Asset(Generic[P, R]):
     @property
     def place(self) -> str:
         """``file:line`` of the function, or an empty string."""
-        code = getattr(inspect.unwrap(self.fn), "__code__", None) if self.fn else None
+        code = getattr(self._names and self._names.fn, "__code__", None)
         return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
+
+    @property
+    def label(self) -> str:
+        """The asset as error messages name it."""
+        return f"asset {self.name!r} ({self.place})" if self.place else f"asset {self.name!r}"
 
     @property
     def namespace(self) -> Mapping[str, Any]:
         """The global names of the function's module."""
-        return Names(self.fn).globals if self.fn else {}
+        return self._names.globals if self._names else _NOWHERE
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it was defined inside a function."""
+        return "<locals>" in getattr(self, "__qualname__", "")
 
     @property
     def is_async(self) -> bool:
-        """Whether the function is a coroutine function."""
-        return inspect.iscoroutinefunction(self.fn)
+        """Whether the function, or the one below its decorators, is a coroutine function."""
+        return any(map(inspect.iscoroutinefunction, (self.fn, self._names and self._names.fn)))
 
     @functools.cached_property
     def returns(self) -> Any:
         """The evaluated return annotation, or ``Any``."""
-        if self.fn is None:
+        if self.fn is None or self._names is None or self.problems:
             return Any
-        return Names(self.fn).evaluate(inspect.signature(self.fn).return_annotation)
+        return self._names.evaluate(inspect.signature(self.fn).return_annotation)
 
     @property
     def config(self) -> list[Parameter]:
         """The config parameters."""
         return [parameter for parameter in self.parameters if parameter.kind == "config"]
 
-    @property
-    def edges(self) -> list[tuple[str, str]]:
-        """``(parameter, asset)`` of every dependency; no parameter where nothing is passed."""
-        passed = [(p.name, p.asset) for p in self.parameters if p.kind == "dependency"]
-        taken = {asset for _, asset in passed}
-        return passed + [("", name) for name in self.depends_on if name not in taken]
-
     def annotation(self, parameter: Parameter) -> Any:
         """The evaluated annotation of a parameter, or ``Any``."""
-        return Names(self.fn).evaluate(parameter.annotation) if self.fn else Any
+        return self._names.evaluate(parameter.annotation) if self._names else Any
 
     def sources(self) -> list[AnyAsset | str]:
         """What each dependency was written as: an asset, or the name of one."""
         passed = [p.source or p.name for p in self.parameters if p.kind == "dependency"]
         return [*passed, *self.extra]
 
-    def _read(self, deps: Iterable[AnyAsset | str] | Mapping[str, AnyAsset | str]) -> None:
-        self._check_name()
-        explicit: Mapping[str, AnyAsset | str] = deps if isinstance(deps, Mapping) else {}
-        if not isinstance(deps, Mapping):
-            self.extra = (deps,) if isinstance(deps, (str, Asset)) else tuple(deps)
-        if self.fn is None:
+    def _linked(self) -> list[AnyAsset]:
+        """The dependencies that were given as assets, not by name."""
+        given = [p.source for p in self.parameters if p.source is not None]
+        return [source for source in (*given, *self.extra) if isinstance(source, Asset)]
+
+    def _dress(self, fn: Callable[P, R]) -> None:
+        """Look like the function, as ``functools.wraps`` does, but without its attributes."""
+        if not is_function(fn):
+            msg = f"@asset needs a function, got {_kind(fn)}"
+            raise SignatureError(msg)
+        for attribute in _LOOKS:
+            value = getattr(fn, attribute, None)
+            if value is not None:
+                setattr(self, attribute, value)
+        self.__wrapped__ = fn
+
+    def _docstring(self) -> str | None:
+        text = getattr(self._names and self._names.fn, "__doc__", None)
+        return inspect.cleandoc(text) if isinstance(text, str) else None
+
+    def _check_words(self) -> None:
+        plain = self.name.isidentifier() and len(self.name) * 4 <= _NAME_BYTES
+        if not plain:
+            self._check_name()
+        if not (self.tags or self.group or self.owners):
             return
-        parameters, problems = read_parameters(self.fn, explicit)
-        self.parameters = tuple(parameters)
-        self.problems += [SignatureError(f"{self.label}: {problem}") for problem in problems]
-        if inspect.isgeneratorfunction(self.fn) or inspect.isasyncgenfunction(self.fn):
-            msg = f"{self.label}: a generator is not a value; return a list instead of yielding"
-            self.problems.append(SignatureError(msg))
+        for what, given in (("tags", self.tags), ("group", [self.group]), ("owners", self.owners)):
+            wrong = [word for word in given if not isinstance(word, str) and word is not None]
+            if wrong:
+                msg = f"{self.label}: {what} are text, not {type(wrong[0]).__name__}"
+                self.problems.append(SignatureError(msg))
 
     def _check_name(self) -> None:
-        if not _NAME.match(self.name) or len(self.name.encode("utf-8", "replace")) > _NAME_BYTES:
+        words = _JOINTS.split(self.name)
+        legal = words[0].isidentifier() and all(f"_{word}".isidentifier() for word in words)
+        if not legal or len(self.name.encode("utf-8", "replace")) > _NAME_BYTES:
             msg = (
                 f"{self.name[:80]!r} ({self.place}) can't name an asset: begin with a letter or _,"
                 f" go on with letters, digits, _ . / -, at most {_NAME_BYTES} bytes; set name="
             )
             self.problems.append(SignatureError(msg))
 
-    @property
-    def label(self) -> str:
-        """The asset as error messages name it."""
-        return f"asset {self.name!r} ({self.place})" if self.place else f"asset {self.name!r}"
+    def _read_extra(self, *given: Iterable[AnyAsset | str]) -> None:
+        for source in itertools.chain(*map(_listed, given)):
+            try:
+                self.extra += (_named_source(checked(source)),)
+            except SignatureError as error:
+                self.problems.append(SignatureError(f"{self.label}: deps= {error}"))
+
+    def _read_signature(self, explicit: Mapping[str, AnyAsset | str]) -> tuple[Parameter, ...]:
+        if self.fn is None or self._names is None:
+            return ()
+        parameters, problems = read_parameters(self.fn, explicit, self._names)
+        if problems:
+            self.problems += [SignatureError(f"{self.label}: {problem}") for problem in problems]
+        code = getattr(self._names.fn, "__code__", None)
+        if code is not None and code.co_flags & _YIELDS:
+            msg = f"{self.label}: a generator is not a value; return a list instead of yielding"
+            self.problems.append(SignatureError(msg))
+        return tuple(parameters)
+
+
+_NOWHERE: dict[str, Any] = {}
+_LOOKS = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__")
+_YIELDS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 def is_function(value: object) -> bool:
@@ -161,8 +215,24 @@ def is_function(value: object) -> bool:
 AnyAsset: TypeAlias = Asset[..., Any]
 
 
-def _words(words: Iterable[str]) -> Iterable[str]:
-    return (words,) if isinstance(words, str) else words
+def named(name: str) -> str:
+    """A name in the form Python gives identifiers (NFKC), so that all ways to type it agree."""
+    return name if name.isascii() else unicodedata.normalize("NFKC", name)
+
+
+def _named_source(source: AnyAsset | str) -> AnyAsset | str:
+    return named(source) if isinstance(source, str) else source
+
+
+def _listed(given: Any) -> Iterable[Any]:
+    """What was given as a list, also where it is a single text or asset."""
+    return (given,) if isinstance(given, (str, Asset)) else given
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Asset):
+        return "an asset already"
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 @overload
@@ -188,7 +258,7 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function an asset; its parameters name what it depends on.
 
     A parameter is, in this order: an explicit dependency (``Annotated[T, From(other)]`` or
-    ``deps={"parameter": other}``), the run's :class:`Context` (by annotation), config (if it has
+    ``deps={"parameter": other}``), the run's ``Context`` (by annotation), config (if it has
     a default), else a dependency on the asset of that name. The function's type is kept, and
     calling the asset calls the function.
 

@@ -1,17 +1,32 @@
-"""Config parameters: their values for one run, validated, hashed, and shown without secrets."""
+"""Config parameters: their values for one run, validated, hashed, and shown without secrets.
+
+A secret is a ``SecretStr`` or ``SecretBytes``, or anything whose name (of a parameter, a field or
+a key, at any depth) reads like one. Secrets are passed on, never shown, never hashed. In text
+that reads as an address, the password is not shown.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, is_dataclass
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from pydantic import PydanticUserError, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    PydanticUserError,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 
-from flowstone.core.hashing import digest
-from flowstone.core.text import cap, safe_repr
+from flowstone.core.hashing import MAX_DEPTH, digest
+from flowstone.core.objects import attributes
+from flowstone.core.text import cap, safe_repr, safe_str
 from flowstone.errors import (
     ConfigError,
     DefinitionError,
@@ -21,6 +36,8 @@ from flowstone.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flowstone.core.asset import AnyAsset
     from flowstone.core.dag import AssetGraph
     from flowstone.core.signature import Parameter
@@ -28,11 +45,15 @@ if TYPE_CHECKING:
 MASK = "**********"
 
 _SECRET = re.compile(
-    r"(?:\A|_)(?:password|passwd|pwd|secret|token|credentials?)\Z"
-    r"|(?:\A|_)(?:api|access|secret|private|auth|encryption|signing|ssh|account)_?key\Z"
+    r"(?:\A|_)(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|bearer|authorization)s?\Z"
+    r"|(?:\A|_)(?:api|access|secret|private|auth|encryption|signing|ssh|account)_?keys?\Z"
     r"|\Akey\Z",
     re.IGNORECASE,
 )
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_ADDRESS = re.compile(r"(?<=://)([^\s/?#@:]*):[^\s/?#]*(?=@)")
+_PASSWORD = re.compile(r"\b(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s'&]+)", re.IGNORECASE)
+_SECRET_TYPES = (Secret, SecretStr, SecretBytes)
 _SHOWN_BYTES = 256
 
 
@@ -43,12 +64,26 @@ class Config:
     Secrets are passed, shown as a mask, and never hashed.
     """
 
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict, repr=False)
     digests: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
 
 
 NO_CONFIG = Config()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value as text, which its parameter's annotation will read: as JSON if that fits."""
+
+    text: str = field(repr=False)
+
+    def readings(self) -> list[Any]:
+        """What the text may mean, the likelier first."""
+        try:
+            return [json.loads(self.text), self.text]
+        except (ValueError, RecursionError):
+            return [self.text]
 
 
 def resolve(graph: AssetGraph, overrides: Mapping[str, Any]) -> dict[str, Config]:
@@ -76,24 +111,72 @@ def resolve(graph: AssetGraph, overrides: Mapping[str, Any]) -> dict[str, Config
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """``asset.parameter=value`` as a key and a value: JSON where it reads as such, else text.
+    """``asset.parameter=value`` as a key and a value for ``resolve``.
+
+    The value is read when its annotation is known: as JSON where that fits, else as text.
 
     Raises:
         ConfigError: if the text has another form.
     """
     key, equals, value = text.partition("=")
-    if not equals or "." not in key:
-        msg = f"can't read the setting {key!r}; write asset.parameter=value"
+    name, _, parameter = key.strip().rpartition(".")
+    if not (equals and name and parameter):
+        msg = f"can't read the setting {cap(key, 80)!r}; write asset.parameter=value"
         raise ConfigError(msg)
-    try:
-        return key.strip(), json.loads(value)
-    except ValueError:
-        return key.strip(), value
+    return key.strip(), Written(value)
 
 
 def is_secret(name: str, value: object = None) -> bool:
     """Whether a value must stay out of rows, logs, errors and hashes, by its name or type."""
-    return isinstance(value, (SecretStr, SecretBytes)) or bool(_SECRET.search(name))
+    return isinstance(value, _SECRET_TYPES) or bool(_SECRET.search(_HUMP.sub("_", name)))
+
+
+def redact(text: str) -> str:
+    """A text without the passwords of the addresses and connection strings in it."""
+    return _PASSWORD.sub(rf"\1{MASK}", _ADDRESS.sub(rf"\1:{MASK}", text))
+
+
+def public(value: Any) -> Any:
+    """The value without its secrets: itself if it holds none, else a plain rendition.
+
+    Fields and items that are secret are ``MASK`` in the rendition; objects become the name of
+    their class and what they hold.
+
+    Raises:
+        HashingError: for a ring, or what is nested too deeply.
+    """
+    return _public(value, 0)
+
+
+def _public(value: Any, depth: int) -> Any:
+    if is_secret("", value):
+        return MASK
+    if depth > MAX_DEPTH:
+        raise HashingError(f"value is nested deeper than {MAX_DEPTH} levels or contains itself")
+    if isinstance(value, dict):
+        return _public_dict(value, depth)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = [_public(item, depth + 1) for item in value]
+        if _same(items, value):
+            return value
+        return items if isinstance(value, (list, tuple)) else sorted(items, key=repr)
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        held = attributes(value)
+        shown = _public_dict(held, depth)
+        return value if shown is held else {type(value).__qualname__: shown}
+    return value
+
+
+def _public_dict(value: dict[Any, Any], depth: int) -> dict[Any, Any]:
+    held = {
+        key: MASK if isinstance(key, str) and is_secret(key) else _public(item, depth + 1)
+        for key, item in value.items()
+    }
+    return value if _same(held.values(), value.values()) else held
+
+
+def _same(ours: Iterable[Any], theirs: Iterable[Any]) -> bool:
+    return all(mine is other for mine, other in zip(ours, theirs, strict=True))
 
 
 def _by_asset(
@@ -135,12 +218,12 @@ def _resolve_one(
     if name in given:
         value = _validated(asset, parameter, given[name])
     config.values[name] = value
-    if is_secret(name, value):
+    if is_secret(name, value) or _holds_secret(asset.annotation(parameter)):
         config.shown[name] = MASK
         return
-    config.shown[name] = cap(safe_repr(value), _SHOWN_BYTES)
+    config.shown[name] = _shown(value, _SHOWN_BYTES)
     try:
-        config.digests[name] = digest(value)
+        config.digests[name] = digest(public(value))
     except HashingError as error:
         msg = (
             f"{asset.label}: config {name!r} has no canonical form ({error}); use plain values,"
@@ -149,19 +232,60 @@ def _resolve_one(
         raise ConfigError(msg) from None
 
 
+def _shown(value: Any, limit: int) -> str:
+    try:
+        return cap(redact(safe_repr(public(value))), limit)
+    except HashingError:
+        return f"<{type(value).__name__}>"
+
+
+def _holds_secret(annotation: Any) -> bool:
+    """Whether an annotation is a secret's, or a union with one."""
+    origin = get_origin(annotation)
+    if origin in (Annotated, Union, UnionType):
+        return any(map(_holds_secret, get_args(annotation)))
+    kind = origin or annotation
+    return isinstance(kind, type) and issubclass(kind, _SECRET_TYPES)
+
+
 def _validated(asset: AnyAsset, parameter: Parameter, value: Any) -> Any:
     annotation = asset.annotation(parameter)
     if annotation is Any and parameter.default is not None:
         annotation = type(parameter.default)
+    readings = value.readings() if isinstance(value, Written) else [value]
+    secret = is_secret(parameter.name, readings[-1]) or _holds_secret(annotation)
+    what = f"config {asset.name}.{parameter.name}"
     try:
-        return TypeAdapter(annotation, config={"arbitrary_types_allowed": True}).validate_python(
-            value
-        )
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = "".join(f"[{part!r}]" for part in first["loc"])
-        shown = MASK if is_secret(parameter.name, value) else cap(safe_repr(value), 80)
-        msg = f"config {asset.name}.{parameter.name}{where} = {shown}: {first['msg']}"
-        raise ConfigError(msg) from None
+        adapter = _adapter(annotation)
+    except (PydanticUserError, NameError, TypeError) as error:
+        first = str(error).partition("\n")[0]
+        raise ConfigError(f"{what}: its annotation can't be checked: {first}") from None
+    problem = ""
+    for reading in readings:
+        try:
+            return adapter.validate_python(reading)
+        except ValidationError as error:
+            problem = _told(error, secret=secret)
+        except Exception as error:  # noqa: BLE001 - validators are the user's code
+            told = "" if secret else f": {safe_str(error, _SHOWN_BYTES)}"
+            problem = f": validation raised {type(error).__name__}{told}"
+    shown = MASK if secret else _shown(readings[-1], 80)
+    raise ConfigError(f"{what} = {shown}{problem}")
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config={"arbitrary_types_allowed": True})
     except PydanticUserError:  # models and dataclasses carry their own configuration
-        return TypeAdapter(annotation).validate_python(value)
+        return TypeAdapter(annotation)
+
+
+def _told(error: ValidationError, *, secret: bool) -> str:
+    """What is wrong, and where inside the value; of a secret, nothing its validator wrote."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    if secret or any(is_secret(str(part)) for part in first["loc"]):
+        own = first["type"] in ("value_error", "assertion_error")
+        return ": it is refused" if own else f": {first['msg']}"
+    where = "".join(f"[{part!r}]" for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{': at ' + where if where else ''}: {cap(first['msg'], _SHOWN_BYTES)}{more}"

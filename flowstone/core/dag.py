@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import rustworkx as rx
@@ -20,6 +21,9 @@ from flowstone.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+#: How many names are compared, in all, to find the nearest of unknown ones.
+_COMPARISONS = 500_000
+
 
 class AssetGraph:
     """Assets and their dependencies, checked: every name known and unique, no cycle.
@@ -30,7 +34,7 @@ class AssetGraph:
     the graph without being listed.
 
     Raises:
-        DefinitionError: if something is wrong; :class:`DefinitionErrors` holds them all when
+        DefinitionError: if something is wrong; ``DefinitionErrors`` holds them all when
             there are several.
     """
 
@@ -39,7 +43,7 @@ class AssetGraph:
         for asset in self._assets.values():
             problems += asset.problems
             problems += _clashes(asset, self._assets)
-            problems += _unknown(asset, self._assets)
+        problems += _Unknown(self._assets).problems
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
         DefinitionErrors.raise_any(problems)
@@ -60,7 +64,7 @@ class AssetGraph:
 
     @staticmethod
     def check_cycles(assets: Iterable[AnyAsset]) -> None:
-        """Raise :class:`CycleError` if the assets depend on each other in a ring."""
+        """Raise ``CycleError`` if the assets depend on each other in a ring."""
         graph, _ = _build(_by_name(assets)[0])
         DefinitionErrors.raise_any(_cycles(graph))
 
@@ -97,45 +101,51 @@ class AssetGraph:
         """The assets ``name`` needs: directly, in signature order; or all, dependencies first."""
         if not transitive:
             return list(self[name].depends_on)
-        return self._ordered(rx.ancestors(self.rx, self._node(name)))
+        return self._in_order(self._needed([name]) - {name})
 
     def dependents(self, name: str, *, transitive: bool = False) -> list[str]:
         """The assets that need ``name``: directly or all of them, dependencies first."""
-        node = self._node(name)
-        if transitive:
-            return self._ordered(rx.descendants(self.rx, node))
-        return self._ordered(set(self.rx.successor_indices(node)))
+        node = self._index[self[name].name]
+        found = rx.descendants(self.rx, node) if transitive else self.rx.successor_indices(node)
+        return self._in_order(self.rx[each].name for each in found)
 
     def execution_order(self, *targets: str) -> list[str]:
         """The targets and all they need, dependencies first; ties go by name.
 
         Without targets, the whole graph.
         """
-        if not targets:
-            return self._ordered(set(self.rx.node_indices()))
-        nodes = {self._node(name) for name in targets}
-        ancestors: set[int] = set().union(*(rx.ancestors(self.rx, node) for node in nodes))
-        return self._ordered(nodes | ancestors)
+        return self._in_order(self._needed(targets)) if targets else list(self._ranks)
 
     def select(self, *selections: str, exclude: Iterable[str] = ()) -> list[str]:
         """The assets that any of the selections names, in execution order.
 
-        See :mod:`flowstone.core.selection` for the language.
+        See ``flowstone.core.selection`` for the language.
 
         Raises:
             SelectionError: for an expression that can't be read or names an unknown asset.
             EmptySelectionError: when a valid pattern matches nothing.
         """
         chosen = select(self, selections, tuple(exclude))
-        return self._ordered({self._index[name] for name in chosen})
+        return self._in_order(chosen)
 
-    def _node(self, name: str) -> int:
-        return self._index[self[name].name]
+    @functools.cached_property
+    def _ranks(self) -> dict[str, int]:
+        """Every name's place in the one order there is: dependencies first, ties by name."""
+        order = rx.lexicographical_topological_sort(self.rx, key=lambda asset: asset.name)
+        return {asset.name: rank for rank, asset in enumerate(order)}
 
-    def _ordered(self, nodes: set[int]) -> list[str]:
-        whole = len(nodes) == self.rx.num_nodes()
-        part = self.rx if whole else self.rx.subgraph(list(nodes))
-        return [a.name for a in rx.lexicographical_topological_sort(part, key=lambda a: a.name)]
+    def _in_order(self, names: Iterable[str]) -> list[str]:
+        return sorted(set(names), key=self._ranks.__getitem__)
+
+    def _needed(self, names: Iterable[str]) -> set[str]:
+        """The names and all that they need."""
+        todo = [self[name].name for name in names]
+        needed = set(todo)
+        while todo:
+            new = set(self._assets[todo.pop()].depends_on) - needed
+            needed |= new
+            todo += new
+        return needed
 
 
 def is_asset(value: object) -> bool:
@@ -161,23 +171,49 @@ def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str],
 
 
 def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[DefinitionError]]:
+    listed = list(assets)
+    problems: list[DefinitionError] = [_no_asset(each) for each in listed if not is_asset(each)]
     named: dict[str, AnyAsset] = {}
-    problems: list[DefinitionError] = []
-    todo = list(assets)[::-1]
+    clashes: dict[str, dict[int, AnyAsset]] = {}
+    todo = [asset for asset in reversed(listed) if is_asset(asset)]
     while todo:
         asset = todo.pop()
         known = named.setdefault(asset.name, asset)
-        if known is asset:
-            linked = [s for s in asset.sources() if is_asset(s)]
-            todo += [s for s in linked if isinstance(s, Asset) and named.get(s.name) is not s]
-        else:
-            problems.append(_duplicate(known, asset))
+        if known is not asset:
+            clashing = clashes.setdefault(asset.name, {id(known): known})
+            if id(asset) in clashing:
+                continue
+            clashing[id(asset)] = asset
+        todo += [each for each in map(_present, asset.linked) if named.get(each.name) is not each]
+    problems += [_duplicate(name, list(clashing.values())) for name, clashing in clashes.items()]
     return named, problems
 
 
-def _duplicate(first: AnyAsset, second: AnyAsset) -> DuplicateAssetError:
-    places = " and ".join(sorted({a.place or "no function" for a in (first, second)}))
-    msg = f"two assets are named {first.name!r}: {places}; rename one, or set name= on it"
+def _present(asset: AnyAsset) -> AnyAsset:
+    """What stands for an asset now: a cell or module run again has replaced those it defines."""
+    if asset.is_local:
+        return asset
+    there = asset.namespace.get(getattr(asset, "__name__", ""))
+    return (
+        there
+        if there is not asset
+        and isinstance(there, Asset)
+        and (there.name == asset.name and there.namespace is asset.namespace)
+        else asset
+    )
+
+
+def _no_asset(value: object) -> DefinitionError:
+    shown = getattr(value, "__name__", None) or f"a value of type {type(value).__name__}"
+    return DefinitionError(f"{shown} is no asset; decorate it with @asset")
+
+
+def _duplicate(name: str, assets: list[AnyAsset]) -> DuplicateAssetError:
+    places = sorted(asset.place or "no function" for asset in assets)
+    shown = " and ".join(dict.fromkeys(places))
+    several = "several" if len(assets) > 2 else "two"  # noqa: PLR2004 - it says so
+    again = f" ({len(assets)} times)" if len(set(places)) == 1 else ""
+    msg = f"{several} assets are named {name!r}: {shown}{again}; rename one, or set name= on it"
     return DuplicateAssetError(msg)
 
 
@@ -191,24 +227,47 @@ def _clashes(asset: AnyAsset, assets: Mapping[str, AnyAsset]) -> Iterator[Defini
             )
 
 
-def _unknown(asset: AnyAsset, assets: Mapping[str, AnyAsset]) -> Iterator[DefinitionError]:
-    for parameter, source in asset.edges:
-        if source in assets:
-            continue
-        needs = f"parameter {parameter!r} needs" if parameter == source else f"needs {source!r},"
-        around = {*assets, *_assets_of(asset.namespace)} - {asset.name}
-        hint = did_you_mean(source, sorted(around))
-        local = asset.fn is not None and "<locals>" in getattr(asset, "__qualname__", "")
-        cure = hint or (
-            "; it is defined inside a function, so pass assets=[...] with all that it needs"
-            if local
-            else "; define it, give the parameter a default to make it config, or use From(...)"
-        )
-        yield UnknownDependencyError(
-            f"{asset.label}: {needs} an asset that does not exist{cure}"
-            if parameter == source
-            else f"{asset.label}: {needs} which no asset provides{cure}"
-        )
+class _Unknown:
+    """One error for every dependency that no asset provides."""
+
+    def __init__(self, assets: Mapping[str, AnyAsset]) -> None:
+        self._assets = assets
+        self._hints: dict[tuple[str, int], str] = {}
+        self._left = _COMPARISONS
+        self.problems = [
+            self._problem(asset, parameter, source)
+            for asset in assets.values()
+            for parameter, source in asset.edges
+            if source not in assets
+        ]
+
+    def _problem(self, asset: AnyAsset, parameter: str, source: str) -> UnknownDependencyError:
+        if parameter in ("", source):
+            needs = f"parameter {parameter!r} needs" if parameter else f"needs {source!r},"
+        else:
+            needs = f"parameter {parameter!r} needs {source!r},"
+        lacks = "an asset that does not exist" if parameter == source else "which no asset provides"
+        cure = self._nearest(source, asset) or _cure(asset, parameter)
+        return UnknownDependencyError(f"{asset.label}: {needs} {lacks}{cure}")
+
+    def _nearest(self, name: str, asking: AnyAsset) -> str:
+        """The nearest names in the graph and its module, unless comparing would take all day."""
+        key = name, id(asking.namespace)
+        if key not in self._hints and self._left > 0:
+            known = {*self._assets, *_assets_of(asking.namespace)} - {asking.name}
+            self._left -= len(known)
+            self._hints[key] = did_you_mean(name, sorted(known))
+        return self._hints.get(key, "")
+
+
+def _cure(asset: AnyAsset, parameter: str) -> str:
+    if parameter in ("self", "cls") and "." in getattr(asset, "__qualname__", ""):
+        return "; an asset is a function, not a method: move it out of its class"
+    if parameter in ("context", "ctx"):
+        return f"; for the run's context write {parameter}: Context"
+    if asset.is_local:
+        return "; it is defined inside a function, so pass assets=[...] with all that it needs"
+    return "; define it, give the parameter a default to make it config, or use From(...)"
 
 
 def _cycles(graph: rx.PyDiGraph[AnyAsset, str]) -> list[DefinitionError]:
@@ -217,13 +276,29 @@ def _cycles(graph: rx.PyDiGraph[AnyAsset, str]) -> list[DefinitionError]:
         return []
     errors: list[DefinitionError] = []
     for component in rx.strongly_connected_components(graph):
-        part = graph.subgraph(sorted(component))
-        ring = [part[source] for source, _ in rx.digraph_find_cycle(part)]
-        if ring:
-            first = min(range(len(ring)), key=lambda i: ring[i].name)
-            ring = ring[first:] + ring[:first]
-            errors.append(CycleError([a.name for a in ring], [a.place for a in ring]))
+        if len(component) == 1 and not graph.has_edge(component[0], component[0]):
+            continue
+        ring = _ring(graph.subgraph(component))
+        errors.append(CycleError([a.name for a in ring], [a.place for a in ring]))
     return sorted(errors, key=str)
+
+
+def _ring(part: rx.PyDiGraph[AnyAsset, str]) -> list[AnyAsset]:
+    """The shortest ring through the part's least name; every node of it lies on one."""
+    start = min(part.node_indices(), key=lambda node: part[node].name)
+    before: dict[int, int] = {}
+    front = [start]
+    while start not in before:
+        reached: list[int] = []
+        for node in front:
+            following = {n for n in part.successor_indices(node) if n not in before}
+            before.update(dict.fromkeys(following, node))
+            reached += sorted(following, key=lambda n: part[n].name)
+        front = reached
+    ring = [before[start]]
+    while ring[-1] != start:
+        ring.append(before[ring[-1]])
+    return [part[node] for node in reversed(ring)]
 
 
 def _with_ancestors(assets: Iterable[AnyAsset]) -> list[AnyAsset]:
@@ -234,19 +309,19 @@ def _with_ancestors(assets: Iterable[AnyAsset]) -> list[AnyAsset]:
     todo = list(found.values())
     while todo:
         asset = todo.pop()
+        space = asset.namespace
+        if id(space) not in spaces:
+            spaces[id(space)] = _assets_of(space)
+        here = spaces[id(space)]
         for source in asset.sources():
             if isinstance(source, Asset):
-                candidates = [source]
-            elif source in names:
-                continue
+                candidates = [_present(source)]
+            elif asset.is_local and source in names:
+                candidates = []  # what was given along with a local asset comes before globals
             else:
-                space = asset.namespace
-                if id(space) not in spaces:
-                    spaces[id(space)] = _assets_of(space)
-                candidates = spaces[id(space)].get(source, [])
+                candidates = here.get(source, [])
             new = [each for each in candidates if id(each) not in found]
             found.update((id(each), each) for each in new)
-            names.update(each.name for each in new)
             todo += new
     return list(found.values())
 

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from flowstone.core.config import NO_CONFIG, Config
+from flowstone.core.config import MASK, NO_CONFIG, Config
 from flowstone.core.hashing import combine
+from flowstone.errors import UnknownDependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +31,15 @@ CauseKind = Literal[
 ]
 
 
+_WORDS: dict[CauseKind, str] = {
+    "input_changed": "input {subject} changed",
+    "config_changed": "config {subject} changed",
+    "upstream_will_run": "upstream {subject} will run",
+    "upstream_missing": "upstream {subject} has no value and is not selected",
+    "code_unknown": "its code can't be followed",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """One reason for a step: its kind, what it is about, and the old and new version of that."""
@@ -40,20 +50,11 @@ class Cause:
     new: str | None = None
 
     def __str__(self) -> str:
+        words = _WORDS.get(self.kind, self.kind.replace("_", " "))
+        if self.kind == "value_lost" and self.subject:
+            words = "value not kept ({subject})"
         change = f" {self.old} -> {self.new}" if self.old and self.new else ""
-        match self.kind:
-            case "input_changed":
-                return f"input {self.subject} changed{change}"
-            case "config_changed":
-                return f"config {self.subject} changed{change}"
-            case "upstream_will_run":
-                return f"upstream {self.subject} will run"
-            case "upstream_missing":
-                return f"upstream {self.subject} has no value and is not selected"
-            case "code_unknown":
-                return "its source can't be read"
-            case _:
-                return self.kind.replace("_", " ")
+        return words.format(subject=self.subject) + change
 
     def to_dict(self) -> dict[str, Any]:
         """The cause as it is recorded: its fields that say something."""
@@ -109,7 +110,9 @@ class Ingredients:
             earlier = settings.get(name, {})
             if earlier.get("digest") != self.config.digests.get(name):
                 shown = self.config.shown.get(name)
-                yield Cause("config_changed", name, earlier.get("shown"), shown)
+                # A secret was perhaps none before: what was shown then is not shown again.
+                old = None if shown == MASK else earlier.get("shown")
+                yield Cause("config_changed", name, old, shown)
 
 
 def _short(version: str | None) -> str | None:
@@ -157,8 +160,11 @@ class Request:
 
     def names(self) -> list[str]:
         """The assets the plan has steps for, dependencies first."""
+        if not self.targets:
+            return []
         order = self.graph.execution_order(*self.targets)
-        return [name for name in order if name in set(self.targets)] if self.only else order
+        targets = set(self.targets)
+        return [name for name in order if name in targets] if self.only else order
 
     def inputs(self) -> list[str]:
         """Assets outside the plan whose current versions its steps take (``only``)."""
@@ -168,7 +174,7 @@ class Request:
 
 
 class Plan:
-    """What a run would do: one :class:`Step` for every asset concerned, dependencies first."""
+    """What a run would do: one ``Step`` for every asset concerned, dependencies first."""
 
     def __init__(
         self, request: Request, steps: list[Step], given: Mapping[str, Materialization]
@@ -179,8 +185,10 @@ class Plan:
         self._by_name = {step.name: step for step in steps}
 
     def __getitem__(self, name: str) -> Step:
-        self.request.graph[name]  # an unknown name is told as such
-        return self._by_name[name]
+        asset = self.request.graph[name]
+        if asset.name not in self._by_name:
+            raise UnknownDependencyError(f"asset {name!r} is not part of this plan")
+        return self._by_name[asset.name]
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
@@ -270,7 +278,8 @@ class _Decisions:
         if made is None:
             causes.append(Cause("never_made"))
         else:
-            causes += [Cause("value_lost")] if name in self._lost else []
+            if name in self._lost:
+                causes.append(Cause("value_lost", "" if asset.keep else "keep=False"))
             causes += _changes(ingredients, made, waiting)
         certain = bool(causes)
         causes += [Cause("upstream_will_run", s) for s in dict.fromkeys(waiting.values())]

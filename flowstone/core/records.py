@@ -104,7 +104,7 @@ class Draft:
     """A row that a run is still writing; the journal takes down its state from time to time.
 
     ``recorded`` is the status the store knows, None before the first write. The other fields are
-    those of :class:`Materialization`; ``edges`` is written with a success.
+    those of ``Materialization``; ``edges`` is written with a success.
     """
 
     id: uuid.UUID

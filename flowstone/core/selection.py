@@ -22,16 +22,19 @@ import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from flowstone.core.asset import named
 from flowstone.errors import EmptySelectionError, SelectionError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.dag import AssetGraph
 
 _FACTOR = re.compile(
-    r"(?P<without>\^?)(?:(?P<up>\d*)\+)?(?P<atom>(?:tag:|group:)?[^\s+,^]+)(?:\+(?P<down>\d*))?\Z"
+    r"(?P<without>\^?)(?:(?P<up>[0-9]{0,9})\+)?"
+    r"(?P<atom>(?:tag:|group:)?[^\s+,^]+)"
+    r"(?:\+(?P<down>[0-9]{0,9}))?\Z"
 )
 
 
@@ -42,9 +45,9 @@ def select(graph: AssetGraph, selections: Sequence[str], exclude: Sequence[str])
         SelectionError: for what can't be read, or names an unknown asset.
         EmptySelectionError: when nothing is left.
     """
-    terms = [term for selection in selections for term in selection.split()]
+    terms = list(_terms(selections))
     chosen = _combine([_Factors(graph, term) for term in terms], graph)
-    for term in (term for selection in exclude for term in selection.split()):
+    for term in _terms(exclude):
         chosen -= _Factors(graph, term).names()
     if not chosen:
         written = " ".join(terms) or "the whole graph"
@@ -52,6 +55,14 @@ def select(graph: AssetGraph, selections: Sequence[str], exclude: Sequence[str])
         msg = f"selection '{written}'{without} matches no asset"
         raise EmptySelectionError(msg)
     return chosen
+
+
+def _terms(selections: Sequence[str]) -> Iterator[str]:
+    for selection in selections:
+        terms = selection.split()
+        if not terms:  # perhaps an unset variable of a shell: never the whole graph
+            raise SelectionError("a selection is empty; leave it out to mean all assets")
+        yield from map(named, terms)
 
 
 def _combine(terms: list[_Factors], graph: AssetGraph) -> set[str]:
@@ -101,7 +112,7 @@ def _atom(graph: AssetGraph, atom: str) -> set[str]:
     if colon and kind == "tag":
         return _matching(graph, pattern, lambda asset: asset.tags)
     if colon and kind == "group":
-        return _matching(graph, pattern, lambda asset: (asset.group or "",))
+        return _matching(graph, pattern, lambda asset: (asset.group,) if asset.group else ())
     if any(mark in atom for mark in "*?["):
         return _matching(graph, atom, lambda asset: (asset.name,))
     if atom not in graph:

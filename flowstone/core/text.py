@@ -84,7 +84,7 @@ def jsonable(value: object) -> Any:
 
 
 class _Simplifier:
-    """One pass of :func:`jsonable`, with its budget of members."""
+    """One pass of ``jsonable``, with its budget of members."""
 
     def __init__(self) -> None:
         self._left = METADATA_ITEMS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from flowstone.core.records import Draft, LineageEdge
@@ -134,7 +135,9 @@ def now() -> dt.datetime:
 
 
 def summary(value: object) -> str:
-    """A value in a few characters: its type, and its size where it has one."""
+    """A value in a few characters: its type and its size where it has one; a path itself."""
+    if isinstance(value, PurePath):
+        return str(value)
     kind = type(value).__name__
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and all(isinstance(side, int) for side in shape):

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
 #: Seconds after which a server that does not answer is told as such.
-PATIENCE = 10.0
+PATIENCE = 9.0
 #: Connections a run holds at most.
 CONNECTIONS = 4
+# A database of encoding SQL_ASCII would else answer with bytes.
+_ENCODING = "utf8"
 
 
 @contextlib.asynccontextmanager
@@ -40,7 +42,7 @@ async def open_store(
     Without ``database_url`` the embedded server of ``home`` is started, or shared if it runs.
 
     Raises:
-        DatabaseUnavailableError: if there is no connection within ten seconds.
+        DatabaseUnavailableError: if there is no connection within nine seconds.
         SchemaError: if the schema is newer than this Flowstone, or older and
             ``auto_migrate`` is False.
     """
@@ -54,7 +56,7 @@ async def open_store(
             min_size=1,
             max_size=CONNECTIONS,
             timeout=PATIENCE,
-            kwargs={"prepare_threshold": None, "autocommit": True},
+            kwargs={"prepare_threshold": None, "autocommit": True, "client_encoding": _ENCODING},
             open=False,
         ) as pool:
             yield PostgresStore(pool, schema_name)
@@ -84,7 +86,7 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
     try:
         with fail_after(PATIENCE):
             return await psycopg.AsyncConnection.connect(
-                conninfo, autocommit=True, prepare_threshold=None
+                conninfo, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING
             )
     except TimeoutError:
         msg = f"no answer from the database at {place} within {PATIENCE:.0f} s"

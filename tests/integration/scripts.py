@@ -17,14 +17,16 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"FLOWSTONE_HOME": str(home), "PYTHONPATH": path, "NO_COLOR": "1"}
 
 
-def python(*arguments: str, home: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python ARGUMENTS`` and wait for its end."""
+def python(
+    *arguments: str, home: Path, cwd: Path, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python ARGUMENTS``, further settings in its environment, and wait for its end."""
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
         check=False,
         cwd=cwd,
         encoding="utf-8",
-        env=environment(home),
+        env=environment(home) | settings,
         timeout=240,
     )

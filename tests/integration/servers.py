@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 PASSWORD = "correct-horse"  # noqa: S105 - of a server that lives for one test
 
 
+def debian_15() -> Path | None:
+    """The programs of a separately installed PostgreSQL 15."""
+    found = shutil.which("postgres", path="/usr/lib/postgresql/15/bin")
+    return Path(found).parent if found else None
+
+
 def free_port() -> int:
     """A port nobody listens on."""
     with socket.socket() as taken:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.scripts import ROOT, python
+from tests.integration.servers import PASSWORD, debian_15, password_server
 
 FLIGHTS = ROOT / "examples" / "flights"
 ANSWERS = ("totals", "delay_by_carrier", "weather_effect", "busiest_routes", "days")
@@ -78,6 +79,27 @@ def test_flights_tells_the_year_as_the_data_do_and_runs_nothing_twice(tmp_path: 
     told = json.loads(read.stdout)
     assert set(told["statuses"].values()) == {"reused"}
     agree_with_the_data(told["answers"])
+
+
+@pytest.mark.parametrize("version", ["15", "18"])
+def test_flights_runs_on_a_server_that_was_started_separately(tmp_path: Path, version: str) -> None:
+    bindir = debian_15() if version == "15" else None
+    if version == "15" and bindir is None:
+        pytest.skip("no PostgreSQL 15 is installed")
+    home, pipeline = tmp_path / "home", str(FLIGHTS / "pipeline.py")
+    with password_server(bindir) as url:
+        settings = {"FLOWSTONE_DATABASE_URL": url}
+        run = ("-m", "flowstone", "run", pipeline)
+        first = python(*run, home=home, cwd=tmp_path, **settings)
+        assert first.returncode == 0, first.stderr
+        again = python(*run, home=home, cwd=tmp_path, **settings)
+        assert (again.returncode, again.stdout) == (0, ""), again.stderr
+        assert "nothing to do" in again.stderr
+        status = python("-m", "flowstone", "db", "status", home=home, cwd=tmp_path, **settings)
+        assert f"PostgreSQL {version}" in status.stdout
+    assert PASSWORD not in first.stderr + again.stderr + status.stdout + status.stderr
+    assert not (home / "postgres").exists()
+    assert not (home / "postgres.id").exists()
 
 
 def agree_with_the_data(answers: dict[str, Any]) -> None:

@@ -22,8 +22,8 @@ def execute(cells: list[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> li
     """Run the cells in one kernel; the outputs of each."""
     for name, value in environment(home).items():
         monkeypatch.setenv(name, value)
-    blank: dict[str, Any] = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
-    made = [blank | {"source": each} for each in cells]
+    blank: dict[str, Any] = {"cell_type": "code", "metadata": {}, "outputs": []}
+    made = [blank | {"execution_count": None, "source": each} for each in cells]
     written = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": made}
     notebook = nbformat.reads(json.dumps(written), as_version=4)
     client = NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True)

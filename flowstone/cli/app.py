@@ -1,0 +1,140 @@
+"""The commands by name, how they are found, and how a call of one ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from flowstone import __version__
+from flowstone.cli import faults
+from flowstone.errors import FlowstoneError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Where each command lives, and what it does in a line; imported when it is called.
+COMMANDS = {
+    "run": ("flowstone.cli.run:run", "Make assets, and all they need that is not fresh."),
+    "plan": ("flowstone.cli.plan:plan", "Say what run would do, and why."),
+    "graph": ("flowstone.cli.graph:graph", "Draw assets and their dependencies."),
+    "db": ("flowstone.cli.app:db", "Look at the database, or migrate it."),
+}
+DB_COMMANDS = {
+    "status": ("flowstone.cli.db:status", "Say which server it is, and what schema it has."),
+    "migrate": ("flowstone.cli.db:migrate", "Bring an older schema up to date."),
+}
+
+_ONE_WISH_S = 1.0
+
+
+class Commands(click.Group):
+    """A group whose commands are named by strings, so that listing them imports none."""
+
+    def __init__(self, *, table: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        self._table = table
+        super().__init__(**options, invoke_without_command=True)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of the table."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in self._table:
+            ctx.fail(f"no command {cmd_name!r}" + did_you_mean(cmd_name, self._table))
+        module, _, attribute = self._table[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """The commands with a line for each, from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self._table.items()])
+
+
+def _help(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@click.command(cls=Commands, table=COMMANDS)
+@click.version_option(__version__, message=f"flowstone {__version__}")
+@click.pass_context
+def flowstone(ctx: click.Context) -> None:
+    """Decorated Python functions are data assets; nothing is made twice without a reason.
+
+    TARGET is a module (shop.pipeline), a file (pipeline.py), or either with ::asset.
+    """
+    _help(ctx)
+
+
+@click.command(cls=Commands, table=DB_COMMANDS)
+@click.pass_context
+def db(ctx: click.Context) -> None:
+    """Look at the database, or migrate it."""
+    _help(ctx)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the run ends as it does on Ctrl-C."""
+
+
+class Interrupts:
+    """A handler of SIGINT and SIGTERM that raises once for signals that mean one wish.
+
+    Wrappers (``timeout``, ``uv run``, ``make``) pass on a signal the terminal has sent us already,
+    and the second interrupt of a run would keep it from recording what is done.
+    """
+
+    def __init__(self) -> None:
+        self._last = -_ONE_WISH_S
+
+    def __call__(self, number: int, _frame: object) -> None:
+        """Raise, unless it was done just now."""
+        before, self._last = self._last, time.monotonic()
+        if self._last - before >= _ONE_WISH_S:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """Run the command of ``sys.argv``, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # they are text files here
+    interrupts = Interrupts()
+    signal.signal(signal.SIGTERM, interrupts)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupts)
+    sys.exit(_invoke(sys.argv[1:]))
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    """The exit code of a call; errors that are expected are told on stderr.
+
+    Click's own ``main`` is not used: it would swallow interrupts and closed pipes.
+    """
+    installed = Path(sys.argv[0]).name == "flowstone"
+    program = "flowstone" if installed else "python -m flowstone"
+    try:
+        with flowstone.make_context(program, list(arguments)) as ctx:
+            code = flowstone.invoke(ctx) or 0
+        sys.stdout.flush()
+    except click.exceptions.Exit as wanted:
+        return wanted.exit_code
+    except click.ClickException as error:
+        return faults.tell_usage(error)
+    except FlowstoneError as error:
+        return faults.tell(error)
+    except KeyboardInterrupt as interrupt:
+        return 143 if isinstance(interrupt, Terminated) else 130
+    except BrokenPipeError:
+        # Whoever read our output has enough; the interpreter's last flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    return int(code)

@@ -1,0 +1,78 @@
+"""A run's events for machines: JSON lines, and log entries."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+import structlog
+
+from flowstone.runner.events import RunFinished, RunStarted, StepFinished, StepStarted
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from flowstone.core.plan import Plan
+    from flowstone.runner.events import Event
+
+SCHEMA_VERSION = 1
+_NAMES = {
+    RunStarted: "run_started",
+    StepStarted: "step_started",
+    StepFinished: "step_finished",
+    RunFinished: "run_finished",
+}
+
+
+class JsonLines:
+    """Writes each event as one line of JSON; steps that are fresh are told once the run began."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._fresh: list[str] = []
+
+    def planned(self, plan: Plan) -> None:
+        """Take note of what the run finds fresh: the engine has no event for it."""
+        self._fresh = [step.name for step in plan if step.action == "reuse"]
+
+    def __call__(self, event: Event) -> None:
+        """Write it."""
+        self._write(event)
+        if isinstance(event, RunStarted):
+            for name in self._fresh:
+                self._write(StepFinished(event.run_id, name, "reused", detail="up to date"))
+
+    def close(self) -> None:
+        """Nothing: each line was written when it was told."""
+
+    def _write(self, event: Event) -> None:
+        now = dt.datetime.now(dt.UTC).isoformat()
+        head = {"schema_version": SCHEMA_VERSION, "event": _NAMES[type(event)], "at": now}
+        # A reader that has gone must not stop a run that is being recorded.
+        with contextlib.suppress(BrokenPipeError):
+            click.echo(json.dumps(head | dataclasses.asdict(event)), file=self._out)
+
+
+class LogEntries:
+    """Logs each event of a run: failures as errors, all else for information."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("flowstone")
+
+    def planned(self, plan: Plan) -> None:
+        """Nothing: the run's first event says as much."""
+
+    def close(self) -> None:
+        """Nothing: each entry was logged when it was told."""
+
+    def __call__(self, event: Event) -> None:
+        """Log it."""
+        fields: dict[str, Any] = dataclasses.asdict(event)
+        failed = isinstance(event, StepFinished) and event.ending == "failed"
+        tell = self._log.error if failed else self._log.info
+        name = _NAMES[type(event)].replace("_", " ")
+        tell(name, **{key: value for key, value in fields.items() if value not in ("", None)})

@@ -1,0 +1,186 @@
+"""A run as a person follows it: a line for every asset that ends, then what failed, then counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from flowstone.api import describe_counts
+from flowstone.cli.frames import shown
+from flowstone.cli.words import ago, counted, duration, printable, relative, up_to_date
+from flowstone.runner.events import RunFinished, StepFinished, StepStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from flowstone.core.plan import Plan
+    from flowstone.runner.events import Ending, Event
+
+MARKS: dict[Ending, str] = {
+    "materialized": "✓",
+    "reused": "=",
+    "failed": "✗",
+    "skipped": "-",
+    "cancelled": "-",
+}
+_NAME_WIDTH = 40
+_FRESH_SHOWN = 3
+_CANCELLED_SHOWN = 3
+_FAILURES_SHOWN = 10
+
+
+class Line(NamedTuple):
+    """One line: how the asset ended (None for other text), its name, duration, and the rest."""
+
+    ending: Ending | None
+    name: str
+    time: str = ""
+    rest: str = ""
+
+    def plain(self) -> str:
+        """The line without colours."""
+        head = f"{MARKS[self.ending]} {self.name}" if self.ending else self.name
+        return f"{head}  {self.time:>7}  {self.rest}".rstrip()
+
+
+class Screen(Protocol):
+    """Where lines go."""
+
+    def line(self, line: Line) -> None:
+        """Show a line for good."""
+
+    def running(self, since: Mapping[str, float], done: int, steps: int) -> None:
+        """What runs now, and since when on the monotonic clock; how many of the steps are done."""
+
+
+class PlainScreen:
+    """Writes lines one after the other, without colours and without a status line."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+
+    def line(self, line: Line) -> None:
+        """Write it."""
+        self._write(line.plain())
+
+    def running(self, since: Mapping[str, float], done: int, steps: int) -> None:
+        """Nothing: what is written stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How much a person wants to see: ``folder`` is the one paths are told from."""
+
+    folder: Path
+    verbose: bool = False
+    quiet: bool = False
+
+
+class Progress:
+    """Listens to a run and puts it on a screen; quiet, it tells failures only."""
+
+    def __init__(self, screen: Screen, view: View) -> None:
+        self._screen, self._view = screen, view
+        self._plan: Plan | None = None
+        self._width = 0
+        self._since: dict[str, float] = {}
+        self._endings: dict[str, Ending] = {}
+        self._failed: list[StepFinished] = []
+        self._finished: RunFinished | None = None
+
+    def planned(self, plan: Plan) -> None:
+        """Tell what is fresh already."""
+        self._plan = plan
+        now = dt.datetime.now(dt.UTC)
+        told = [s.name for s in plan if s.action != "reuse" or self._view.verbose]
+        self._width = min(max(map(len, told), default=0), _NAME_WIDTH)
+        fresh = [step for step in plan if step.action == "reuse"]
+        if len(fresh) == len(plan) and not self._view.verbose:
+            return
+        if len(fresh) > _FRESH_SHOWN and not self._view.verbose:
+            self._show(Line("reused", up_to_date(len(fresh))))
+            return
+        self._width = max(self._width, *(min(len(s.name), _NAME_WIDTH) for s in plan))
+        for step in fresh:
+            made = step.current and step.current.completed_at
+            rest = f"up to date ({ago(made, now)})" if made else "up to date"
+            self._show(self._line("reused", step.name, None, rest))
+
+    def __call__(self, event: Event) -> None:
+        """Take in one event."""
+        if isinstance(event, StepStarted):
+            # A new mapping each time: the screen reads it from another thread.
+            self._since = {**self._since, event.asset: time.monotonic()}
+        if isinstance(event, StepFinished):
+            self._since = {n: at for n, at in self._since.items() if n != event.asset}
+            self._endings[event.asset] = event.ending
+        if self._plan is not None:
+            steps = len(self._plan) - self._plan.counts["reuse"]
+            self._screen.running(self._since, len(self._endings), steps)
+        if isinstance(event, StepFinished):
+            self._step(event)
+        if isinstance(event, RunFinished):
+            self._finished = event
+
+    def close(self) -> None:
+        """The run is over, however it ended: what failed, then the counts."""
+        for event in self._failed[:_FAILURES_SHOWN]:
+            self._failure(event)
+        if len(self._failed) > _FAILURES_SHOWN:
+            more = counted(len(self._failed) - _FAILURES_SHOWN, "more failure")
+            self._text(f"error: {more}; all of them are recorded")
+        if self._finished is not None and not self._view.quiet:
+            if self._failed:
+                self._text("")
+            self._text(self._summary(self._finished))
+
+    def _step(self, event: StepFinished) -> None:
+        if event.ending == "failed":
+            self._failed.append(event)
+        if event.ending == "cancelled":
+            cancelled = sum(ending == "cancelled" for ending in self._endings.values())
+            if cancelled > _CANCELLED_SHOWN and not self._view.verbose:
+                return
+        rest = {
+            "skipped": f"skipped: {event.detail}",
+            "cancelled": "cancelled",
+            "reused": "its inputs came out the same",
+        }.get(event.ending, event.detail)
+        self._show(self._line(event.ending, event.asset, event.duration_ms, rest))
+
+    def _line(self, ending: Ending, name: str, milliseconds: float | None, rest: str) -> Line:
+        shown_time = "" if milliseconds is None else duration(milliseconds)
+        return Line(ending, f"{name:<{self._width}}", shown_time, self._clean(rest))
+
+    def _failure(self, event: StepFinished) -> None:
+        self._text("")
+        self._text(f"error: {event.asset} failed: {self._clean(event.detail)}")
+        lines = shown(event.traceback, everything=self._view.verbose)
+        if not any(line.startswith("  ") for line in lines) and self._plan is not None:
+            place = self._plan.request.graph[event.asset].place
+            lines += [f"  {place}"] if place else []
+        for line in lines:
+            self._text(self._clean(line))
+
+    def _summary(self, finished: RunFinished) -> str:
+        run = f"run {finished.run_id}"
+        counts = finished.counts
+        if set(counts) <= {"reused"} and not self._endings:
+            return f"nothing to do: {up_to_date(counts.get('reused', 0))}  {run}"
+        told, time_taken = describe_counts(counts), duration(finished.duration_ms)
+        if finished.status == "cancelled":
+            return f"interrupted after {time_taken}: {told}, all recorded  {run}"
+        return f"{told} in {time_taken}  {run}"
+
+    def _show(self, line: Line) -> None:
+        if not self._view.quiet:
+            self._screen.line(line)
+
+    def _text(self, text: str) -> None:
+        self._screen.line(Line(None, text))
+
+    def _clean(self, text: str) -> str:
+        return relative(printable(text), self._view.folder)

@@ -1,0 +1,121 @@
+"""``run``: make assets, and tell about it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import click
+
+from flowstone import log
+from flowstone.cli import options, output
+from flowstone.cli.events import JsonLines, LogEntries
+from flowstone.cli.faults import FAILED
+from flowstone.cli.plan import show
+from flowstone.cli.progress import PlainScreen, Progress, Screen, View
+from flowstone.portal import call
+from flowstone.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flowstone.api import Flowstone, RunResult
+    from flowstone.core.plan import Plan
+    from flowstone.runner.events import Event
+
+Form = Literal["human", "json"]
+
+
+class Audience(Protocol):
+    """Who is told about a run."""
+
+    def planned(self, plan: Plan) -> None:
+        """The run is about to begin."""
+
+    def __call__(self, event: Event) -> None:
+        """Something happened."""
+
+    def close(self) -> None:
+        """The run is over, however it ended."""
+
+
+@click.command()
+@options.ordering
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Functions at once in threads.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would run: plan.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per event on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but what failed.")
+@click.option("-v", "--verbose", is_flag=True, help="Say everything, debug logs included.")
+@click.option("--log", "form", type=click.Choice(["human", "json"]), help="Logs on stderr.")
+def run(
+    order: options.Order,
+    *,
+    jobs: int | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    form: Form | None,
+) -> int:
+    """Make assets, and all they need that is not fresh.
+
+    Without SELECTION all assets of TARGET are meant: names, tag:x, group:y, with + before or
+    after for what they need or what needs them.
+    """
+    if dry_run:
+        show(order, as_json=as_json)
+        return 0
+    form = form or Settings.load().log
+    log.configure(form, "debug" if verbose else "warning" if quiet else "info")
+    out = output.claim() if as_json else None
+    found, names = order.load()
+    with contextlib.ExitStack() as stack:
+        listeners: list[Audience] = [JsonLines(out)] if out else []
+        if form == "json":
+            listeners.append(LogEntries())
+        elif not as_json:
+            screen = stack.enter_context(_screen(quiet=quiet))
+            listeners.append(Progress(screen, View(Path.cwd(), verbose=verbose, quiet=quiet)))
+
+        def tell(event: Event) -> None:
+            for each in listeners:
+                each(event)
+
+        async def work(fs: Flowstone) -> RunResult:
+            drawn = await order.plan(fs, found, names)
+            for each in listeners:
+                each.planned(drawn)
+            return await fs.carry_out(
+                drawn,
+                partition=order.partition,
+                raise_on_error=False,
+                max_concurrency=jobs,
+                on_event=tell,
+            )
+
+        try:
+            result = call(work)
+        finally:
+            for each in listeners:
+                each.close()
+    return 0 if result.ok else FAILED
+
+
+@contextlib.contextmanager
+def _screen(*, quiet: bool) -> Iterator[Screen]:
+    """The terminal if there is one, else plain lines; rich is imported for a terminal only."""
+    if quiet or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        yield PlainScreen(_say)
+        return
+    with import_module("flowstone.cli.live").LiveScreen() as screen:
+        yield screen
+
+
+def _say(text: str) -> None:
+    # A reader that has gone must not stop a run that is being recorded.
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(text, err=True)
