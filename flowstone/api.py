@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable, Mapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from anyio import to_thread
@@ -15,10 +15,17 @@ from flowstone.core import partition as partitions
 from flowstone.core.asset import AnyAsset
 from flowstone.core.dag import AssetGraph, is_asset
 from flowstone.core.plan import Plan, Request, draw
-from flowstone.errors import RunFailedError, TargetError, ValueLostError
+from flowstone.errors import (
+    ConfigError,
+    RunFailedError,
+    SettingsError,
+    StoreError,
+    TargetError,
+    ValueLostError,
+)
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
-from flowstone.runner.events import RunFinished, RunStarted
+from flowstone.runner.events import Listening, RunFinished, RunStarted
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
 from flowstone.runner.step import Input, Version
 from flowstone.settings import Settings
@@ -35,6 +42,10 @@ if TYPE_CHECKING:
 
 Target: TypeAlias = AnyAsset | str | ModuleType
 Assets: TypeAlias = AssetGraph | ModuleType | Iterable[AnyAsset | ModuleType]
+
+
+#: Reused inline values, each of at most 64 kB, that are read along for the caller.
+_FEW_VALUES = 256
 
 
 class RunResult:
@@ -72,7 +83,8 @@ class RunResult:
 
         Raises:
             UnknownDependencyError: if the graph has no such asset; it names the nearest.
-            ValueLostError: if there is no value: it failed, was not kept, or was lost.
+            ValueLostError: if there is no value: it failed, was not kept, or was lost; or if it
+                is one of very many that were reused on the way to the targets, and was not read.
         """
         asset = self.plan.request.graph[name]
         version = self._versions.get(name)
@@ -82,6 +94,9 @@ class RunResult:
             raise ValueLostError(msg)
         if version.pointer is None and version.is_held:
             return version.held
+        if version.pointer is not None and version.pointer.unread:
+            msg = f"the value of asset {name!r} was reused without being read; make it a target"
+            raise ValueLostError(msg)
         return Input(asset, version.pointer).take(self._values)
 
     def __contains__(self, name: object) -> bool:
@@ -112,8 +127,6 @@ class Flowstone:
         SchemaError: if the database's schema does not fit this Flowstone.
     """
 
-    store: MaterializationStore
-
     def __init__(self, *, store: MaterializationStore | None = None, **settings: Any) -> None:
         self._set_up(Settings.load(**settings), store)
 
@@ -128,14 +141,15 @@ class Flowstone:
         self.settings = settings
         self.values = ValueStore(self.settings.values, pickle=self.settings.pickle)
         self._given = store
+        self._store: MaterializationStore | None = None
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         if self._given is not None:
-            self.store = self._given
+            self._store = self._given
             return self
         set_up = self.settings
-        self.store = await self._stack.enter_async_context(
+        self._store = await self._stack.enter_async_context(
             open_store(
                 set_up.database_url,
                 set_up.home,
@@ -146,7 +160,20 @@ class Flowstone:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._store = None
         await self._stack.aclose()
+
+    @property
+    def store(self) -> MaterializationStore:
+        """The metadata store.
+
+        Raises:
+            StoreError: outside of the ``async with`` block.
+        """
+        if self._store is None:
+            msg = "this Flowstone is not open; use it inside: async with Flowstone() as fs"
+            raise StoreError(msg)
+        return self._store
 
     async def plan(
         self,
@@ -160,11 +187,12 @@ class Flowstone:
     ) -> Plan:
         """What ``materialize`` would do with the same arguments, and why."""
         graph = collect(targets, assets)
+        left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
         request = Request(
             graph=graph,
-            targets=tuple(_chosen(graph, targets, tuple(exclude))),
+            targets=tuple(_chosen(graph, targets, left_out)),
             code_versions={},
-            config=configs.resolve(graph, config or {}),
+            config=configs.resolve(graph, _mapping(config)),
             partition=None if partition is None else partitions.encode(partition),
             force=force,
             only=only,
@@ -199,7 +227,8 @@ class Flowstone:
             raise_on_error: raise ``RunFailedError`` if an asset fails; else only say so in
                 the result.
             max_concurrency: how many functions run in threads at once.
-            on_event: called with every ``flowstone.runner.events`` of the run.
+            on_event: called with every ``flowstone.runner.events`` of the run. If it raises, it
+                is not called again; the run goes on, and the exception is raised at its end.
 
         Raises:
             DefinitionError: if targets, graph or config can't be used.
@@ -235,21 +264,22 @@ class Flowstone:
         on_event: Listener | None = None,
     ) -> RunResult:
         """Execute a plan just drawn; ``materialize`` draws and executes in one."""
+        if max_concurrency is not None and max_concurrency < 1:
+            msg = f"max_concurrency is at least 1, not {max_concurrency}"
+            raise SettingsError(msg)
         run_id = new_run_id()
-        tools = Tools(
-            self.store,
-            self.values,
-            on_event or _ignore,
-            step_logger,
-            max_concurrency or default_concurrency(),
-        )
+        tell = Listening(on_event or _ignore)
+        concurrency = max_concurrency or default_concurrency()
+        tools = Tools(self.store, self.values, tell, step_logger, concurrency)
         if plan.counts["materialize"] or plan.counts["blocked"]:
             report = await execute(plan, run_id, partition, tools)
             rows = await self.store.get_by_run_id(run_id)
         else:
-            report, rows = await self._record_nothing(plan, run_id, tools.tell), []
-        await self._read_targets(plan, report)
+            report, rows = await self._record_nothing(plan, run_id, tell), []
+        await self._read_values(plan, report)
         result = RunResult(run_id, plan, report, rows, self.values)
+        if tell.error is not None:
+            raise tell.error
         if raise_on_error and not result.ok:
             raise _run_failed(result)
         return result
@@ -272,10 +302,33 @@ class Flowstone:
         while True:
             lost = frozenset(name for name, there in looked.items() if not there)
             plan = draw(request, current, lost)
-            unknown = {n: m for n, m in plan.values_needed().items() if n not in looked}
-            if not unknown:
+            new = await to_thread.run_sync(self._look_through, plan, looked)
+            if not new:
                 return plan
-            looked |= await to_thread.run_sync(self._look, unknown)
+            looked |= new
+
+    def _look_through(self, plan: Plan, looked: Mapping[str, bool]) -> dict[str, bool]:
+        """Whether the values are there that a run would read, and that making lost ones takes.
+
+        The latter in the same pass: a chain of lost values costs one look at each.
+        """
+        steps = {step.name: step for step in plan}
+        new: dict[str, bool] = {}
+        unknown = {n: m for n, m in plan.values_needed().items() if n not in looked}
+        while unknown:
+            there = self._look(unknown)
+            new |= there
+            lost = [steps[name] for name, found in there.items() if not found and name in steps]
+            sources = {
+                source for step in lost for parameter, source in step.asset.edges if parameter
+            }
+            reused = [steps[name] for name in sources if name in steps and name not in new]
+            unknown = {
+                step.name: step.current
+                for step in reused
+                if step.action == "reuse" and step.current is not None and step.name not in looked
+            }
+        return new
 
     def _look(self, made: Mapping[str, Materialization]) -> dict[str, bool]:
         pointers = {name: row.value for name, row in made.items()}
@@ -301,9 +354,15 @@ class Flowstone:
         tell(RunFinished(run_id, "success", report.run.counts))
         return report
 
-    async def _read_targets(self, plan: Plan, report: Report) -> None:
-        """Read the inline values the caller may ask for; the plan did without."""
+    async def _read_values(self, plan: Plan, report: Report) -> None:
+        """Read the inline values the caller may ask for; the plan did without.
+
+        Those of the targets, and as many others as cost little.
+        """
+        targets = set(plan.targets)
+        others = [version for name, version in report.versions.items() if name not in targets]
         asked = [report.versions[name] for name in plan.targets if name in report.versions]
+        asked += others if len(others) <= _FEW_VALUES else []
         unread = [version for version in asked if version.pointer and version.pointer.unread]
         if not unread:
             return
@@ -323,10 +382,11 @@ def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
     given = [target for target in targets if is_asset(target)]
     for target in targets:
         if not isinstance(target, (str, ModuleType)) and not is_asset(target):
-            msg = f"a target is an asset, a module or a selection, not {type(target).__name__}"
+            msg = f"a target is an asset, a module or a selection, not {_kind(target)}"
             raise TargetError(msg)
     if isinstance(assets, AssetGraph):
         return assets
+    _check_listable(assets)
     if isinstance(assets, ModuleType):
         modules.append(assets)
     elif assets is not None:
@@ -344,6 +404,29 @@ def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
         msg = f"{names} has no assets; decorate a function with @asset, or pass assets=[...]"
         raise TargetError(msg)
     return AssetGraph.from_targets(found)
+
+
+def _check_listable(assets: object) -> None:
+    if isinstance(assets, str) or not isinstance(assets, (type(None), ModuleType, Iterable)):
+        msg = f"assets= is a graph, a module or a list of assets, not {_kind(assets)}"
+        raise TargetError(msg)
+
+
+def _mapping(config: object) -> Mapping[str, Any]:
+    if config is not None and not isinstance(config, Mapping):
+        msg = f"config= is a mapping like {{'asset.parameter': value}}, not {_kind(config)}"
+        raise ConfigError(msg)
+    return config or {}
+
+
+def _kind(value: object) -> str:
+    """What was given instead, and how to mend it where that is plain."""
+    if isinstance(value, FunctionType):
+        return f"the function {value.__name__}; decorate it with @asset"
+    if is_asset(value):
+        return f"one asset; write [{getattr(value, 'name', '')}]"
+    kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    return f"{kind}; give several one by one" if isinstance(value, (list, tuple, set)) else kind
 
 
 def _assets(values: Iterable[Any]) -> list[AnyAsset]:
@@ -364,9 +447,14 @@ def _run_failed(result: RunResult) -> RunFailedError:
     """The error of a run, with the first failure as its cause."""
     failed = [f"{name} ({failure.line})" for name, failure in result.failures.items()]
     skipped = [name for name, status in result.statuses.items() if status == "skipped"]
-    message = f"failed: {', '.join(failed)}" if failed else "nothing failed"
-    if skipped:
+    cancelled = [name for name, status in result.statuses.items() if status == "cancelled"]
+    message = f"failed: {', '.join(failed)}" if failed else ""
+    if skipped and failed:
         message += f"; skipped for it: {', '.join(skipped)}"
+    elif skipped:
+        message = f"skipped: {', '.join(f'{name} ({result.plan[name].why})' for name in skipped)}"
+    if cancelled:
+        message += f"{'; ' if message else ''}cancelled: {', '.join(cancelled)}"
     error = RunFailedError(message, result)
     for failure in list(result.failures.values())[:1]:
         error.__cause__ = failure.exception

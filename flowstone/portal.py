@@ -23,7 +23,7 @@ import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from flowstone.api import Flowstone
-from flowstone.errors import FlowstoneError
+from flowstone.errors import DatabaseUnavailableError, FlowstoneError
 from flowstone.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,8 +55,10 @@ class _Portal:
         self._lock = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._portal: BlockingPortal | None = None
+        self._thread = 0
         self._opening = anyio.Lock()
         self._open: dict[Settings, Flowstone] = {}
+        self._retired: list[Flowstone] = []
 
     def submit(self, work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> _Job[T]:
         """Begin ``work`` with the connection that the settings of now ask for."""
@@ -65,14 +67,24 @@ class _Portal:
 
         async def run() -> T:
             try:
-                return await work(await self._opened(wanted))
+                return await self._work(work, wanted)
             finally:
                 ended.set()
 
         with self._lock:
             if self._portal is None:
                 self._portal = self._stack.enter_context(start_blocking_portal(name="flowstone"))
+                self._thread = self._portal.call(threading.get_ident)
             return _Job(self._portal.start_task_soon(run), ended)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the portal's own thread: inside an async asset."""
+        return self._thread == threading.get_ident()
+
+    async def run_here(self, work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> T:
+        """Do ``work`` on the loop that runs already, the portal's own."""
+        return await self._work(work, Settings.load(**settings))
 
     def close(self) -> None:
         """Close the connections and end the thread; the next call begins anew."""
@@ -80,7 +92,7 @@ class _Portal:
             if self._portal is not None:
                 self._portal.call(self._close_all)
                 self._stack.close()
-                self._portal = None
+                self._portal, self._thread = None, 0
 
     async def _opened(self, settings: Settings) -> Flowstone:
         async with self._opening:
@@ -88,10 +100,21 @@ class _Portal:
                 self._open[settings] = await Flowstone.of(settings).__aenter__()
             return self._open[settings]
 
+    async def _work(self, work: Callable[[Flowstone], Awaitable[T]], settings: Settings) -> T:
+        opened = await self._opened(settings)
+        try:
+            return await work(opened)
+        except DatabaseUnavailableError:
+            # The next call starts a server that died anew. Not closed: others may be at work on it.
+            if self._open.get(settings) is opened:
+                self._retired.append(self._open.pop(settings))
+            raise
+
     async def _close_all(self) -> None:
-        while self._open:
-            _, opened = self._open.popitem()
-            await opened.__aexit__(None, None, None)
+        self._retired += self._open.values()
+        self._open.clear()
+        while self._retired:
+            await self._retired.pop().__aexit__(None, None, None)
 
 
 _portal = _Portal()
@@ -113,6 +136,9 @@ def call(work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> T:
     was done is recorded, and lets the interrupt through; a second interrupt does not wait.
     """
     __tracebackhide__ = True
+    if _portal.is_here:
+        msg = "an async asset would wait for itself here; use: await materialize_async(...)"
+        raise FlowstoneError(msg)
     job = _portal.submit(work, **settings)
     try:
         return job.future.result()
@@ -148,6 +174,8 @@ def _awaiting(
 
     async def awaiting(*args: P.args, **kwargs: P.kwargs) -> T:
         __tracebackhide__ = True
+        if _portal.is_here:
+            return await _portal.run_here(lambda fs: method(fs, *args, **kwargs))
         job = _portal.submit(lambda fs: method(fs, *args, **kwargs))
         try:
             return await asyncio.wrap_future(job.future)

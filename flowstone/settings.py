@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flowstone.errors import SettingsError, did_you_mean
 
@@ -28,7 +28,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database_url: str | None = None
+    # Not shown: it may hold a password.
+    database_url: str | None = Field(default=None, repr=False)
     schema_name: str | None = None
     home: Path
     values: Path

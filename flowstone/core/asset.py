@@ -8,6 +8,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from flowstone.core.signature import Names, Parameter, checked, name_of, read_parameters
@@ -34,8 +35,9 @@ class Asset(Generic[P, R]):
     without being passed; ``depends_on`` names the direct dependencies in order, without
     repetition; ``edges`` are pairs of a parameter and the asset it takes, and of no parameter
     (an empty text) and an asset that is not passed; ``linked`` are the dependencies that were
-    given as assets, not by name. ``problems`` holds what is wrong with the definition; building
-    a graph raises it, so that all errors of a module are told at once.
+    given as assets, not by name; ``config`` the config parameters. ``problems`` holds what is
+    wrong with the definition; building a graph raises it, so that all errors of a module are
+    told at once.
     """
 
     def __init__(
@@ -58,11 +60,11 @@ class Asset(Generic[P, R]):
         self.fn = fn
         self.name: str = named(name if name is not None else getattr(fn, "__name__", ""))
         self.metadata = dict(metadata or {})
-        self.tags = frozenset(_listed(tags))
+        self.tags = frozenset(_listed(tags)) if tags else _NO_TAGS
         self.group = group
         self._names = Names(fn) if fn is not None else None
         self.description = description if description is not None else self._docstring()
-        self.owners = tuple(_listed(owners))
+        self.owners = tuple(_listed(owners)) if owners else ()
         self.code_version = code_version
         self.keep = keep
         self.extra: tuple[AnyAsset | str, ...] = ()
@@ -72,15 +74,10 @@ class Asset(Generic[P, R]):
         if depends_on or (deps and not by_parameter):
             self._read_extra(depends_on, () if by_parameter else deps)
         self.parameters: tuple[Parameter, ...] = self._read_signature(by_parameter)
-        passed: list[tuple[str, str]] = [
-            (p.name, p.asset) for p in self.parameters if p.kind == "dependency"
-        ]
-        names = [asset for _, asset in passed]
-        self.depends_on: list[str] = list(dict.fromkeys([*names, *map(name_of, self.extra)]))
-        self.linked: list[AnyAsset] = self._linked()
-        self.edges: list[tuple[str, str]] = passed + [
-            ("", name) for name in self.depends_on if name not in names
-        ]
+        self.config: list[Parameter] = []
+        self.edges: list[tuple[str, str]] = []
+        self.linked: list[AnyAsset] = []
+        self.depends_on: list[str] = self._needs()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself: no graph, no record."""
@@ -126,11 +123,6 @@ class Asset(Generic[P, R]):
             return Any
         return self._names.evaluate(inspect.signature(self.fn).return_annotation)
 
-    @property
-    def config(self) -> list[Parameter]:
-        """The config parameters."""
-        return [parameter for parameter in self.parameters if parameter.kind == "config"]
-
     def annotation(self, parameter: Parameter) -> Any:
         """The evaluated annotation of a parameter, or ``Any``."""
         return self._names.evaluate(parameter.annotation) if self._names else Any
@@ -140,14 +132,30 @@ class Asset(Generic[P, R]):
         passed = [p.source or p.name for p in self.parameters if p.kind == "dependency"]
         return [*passed, *self.extra]
 
-    def _linked(self) -> list[AnyAsset]:
-        """The dependencies that were given as assets, not by name."""
-        given = [p.source for p in self.parameters if p.source is not None]
-        return [source for source in (*given, *self.extra) if isinstance(source, Asset)]
+    def _needs(self) -> list[str]:
+        """Sort the parameters by kind, and give the names of all that is needed, once each."""
+        for parameter in self.parameters:
+            if parameter.kind == "dependency":
+                source = parameter.source
+                if isinstance(source, Asset):
+                    self.linked.append(source)
+                name = parameter.name if source is None else name_of(source)
+                self.edges.append((parameter.name, name))
+            elif parameter.kind == "config":
+                self.config.append(parameter)
+        names = dict.fromkeys([name for _, name in self.edges])
+        for extra in self.extra:
+            name = name_of(extra)
+            if isinstance(extra, Asset):
+                self.linked.append(extra)
+            if name not in names:
+                self.edges.append(("", name))
+                names[name] = None
+        return list(names)
 
     def _dress(self, fn: Callable[P, R]) -> None:
         """Look like the function, as ``functools.wraps`` does, but without its attributes."""
-        if not is_function(fn):
+        if type(fn) is not FunctionType and not is_function(fn):
             msg = f"@asset needs a function, got {_kind(fn)}"
             raise SignatureError(msg)
         for attribute in _LOOKS:
@@ -202,6 +210,7 @@ class Asset(Generic[P, R]):
         return tuple(parameters)
 
 
+_NO_TAGS: frozenset[str] = frozenset()
 _NOWHERE: dict[str, Any] = {}
 _LOOKS = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__")
 _YIELDS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR

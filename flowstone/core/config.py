@@ -7,12 +7,15 @@ that reads as an address, the password is not shown.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
+from decimal import Decimal
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from uuid import UUID
 
 from pydantic import (
     BaseModel,
@@ -45,16 +48,19 @@ if TYPE_CHECKING:
 MASK = "**********"
 
 _SECRET = re.compile(
-    r"(?:\A|_)(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|bearer|authorization)s?\Z"
+    r"(?:\A|_)(?:pass(?:word|wd|phrase)|pwd|secret|credential|bearer|authorization)s?\Z"
+    r"|(?:\A|_)token\Z"
     r"|(?:\A|_)(?:api|access|secret|private|auth|encryption|signing|ssh|account)_?keys?\Z"
     r"|\Akey\Z",
     re.IGNORECASE,
 )
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_HUMP = re.compile(r"[-.\s]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ADDRESS = re.compile(r"(?<=://)([^\s/?#@:]*):[^\s/?#]*(?=@)")
 _PASSWORD = re.compile(r"\b(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s'&]+)", re.IGNORECASE)
 _SECRET_TYPES = (Secret, SecretStr, SecretBytes)
 _SHOWN_BYTES = 256
+#: Types whose text is never JSON: ``1.50`` stays exact, ``true`` is no number.
+_FROM_TEXT = (int, float, bool, Decimal, dt.date, dt.datetime, dt.time, dt.timedelta, UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,10 @@ class Written:
 
     text: str = field(repr=False)
 
-    def readings(self) -> list[Any]:
-        """What the text may mean, the likelier first."""
+    def readings(self, annotation: Any) -> list[Any]:
+        """What the text may mean under an annotation, the likelier first."""
+        if annotation in _FROM_TEXT:
+            return [self.text]
         try:
             return [json.loads(self.text), self.text]
         except (ValueError, RecursionError):
@@ -155,16 +163,25 @@ def _public(value: Any, depth: int) -> Any:
         raise HashingError(f"value is nested deeper than {MAX_DEPTH} levels or contains itself")
     if isinstance(value, dict):
         return _public_dict(value, depth)
+    held = _fields(value)
+    if held is not None:
+        shown = _public_dict(held, depth)
+        return value if shown is held else {type(value).__qualname__: shown}
     if isinstance(value, (list, tuple, set, frozenset)):
         items = [_public(item, depth + 1) for item in value]
         if _same(items, value):
             return value
         return items if isinstance(value, (list, tuple)) else sorted(items, key=repr)
-    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
-        held = attributes(value)
-        shown = _public_dict(held, depth)
-        return value if shown is held else {type(value).__qualname__: shown}
     return value
+
+
+def _fields(value: Any) -> dict[str, Any] | None:
+    """What an object with named fields holds; None for any other value."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=True))
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        return attributes(value)
+    return None
 
 
 def _public_dict(value: dict[Any, Any], depth: int) -> dict[Any, Any]:
@@ -183,9 +200,14 @@ def _by_asset(
     graph: AssetGraph, overrides: Mapping[str, Any], errors: list[DefinitionError]
 ) -> dict[str, dict[str, Any]]:
     given: dict[str, dict[str, Any]] = {}
-    for key, value in overrides.items():
+    items: Iterable[tuple[Any, Any]] = overrides.items()
+    for key, value in items:
+        if not isinstance(key, str):
+            msg = f"config: a key is the name of an asset, not {safe_repr(key, 80)}"
+            errors.append(ConfigError(msg))
+            continue
         name, dot, parameter = key.rpartition(".")
-        if key in graph and isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (key in graph or not dot):
             name, entries = key, dict(value)
         elif dot:
             entries = {parameter: value}
@@ -200,8 +222,8 @@ def _by_asset(
         known = [parameter.name for parameter in graph[name].config]
         errors += [
             ConfigError(
-                f"config: {graph[name].label} has no config parameter {unknown!r}"
-                + (did_you_mean(unknown, known) or f"; it has {', '.join(known) or 'none'}")
+                f"config: {graph[name].label} has no config parameter {safe_repr(unknown, 80)}"
+                + (did_you_mean(str(unknown), known) or f"; it has {', '.join(known) or 'none'}")
             )
             for unknown in entries
             if unknown not in known
@@ -248,27 +270,45 @@ def _holds_secret(annotation: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, _SECRET_TYPES)
 
 
+def _mentions_secret(annotation: Any, seen: set[int]) -> bool:
+    """Whether a value of the annotation may hold a secret, at any depth."""
+    if id(annotation) in seen:
+        return False
+    seen.add(id(annotation))
+    if _holds_secret(annotation):
+        return True
+    inner = list(get_args(annotation))
+    names: list[str] = []
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        names = list(annotation.model_fields)
+        inner += [each.annotation for each in annotation.model_fields.values()]
+    elif is_dataclass(annotation) or hasattr(annotation, "__annotations__"):
+        names = list(getattr(annotation, "__annotations__", {}))
+        inner += getattr(annotation, "__annotations__", {}).values()
+    return any(map(is_secret, names)) or any(_mentions_secret(each, seen) for each in inner)
+
+
 def _validated(asset: AnyAsset, parameter: Parameter, value: Any) -> Any:
     annotation = asset.annotation(parameter)
     if annotation is Any and parameter.default is not None:
         annotation = type(parameter.default)
-    readings = value.readings() if isinstance(value, Written) else [value]
-    secret = is_secret(parameter.name, readings[-1]) or _holds_secret(annotation)
+    readings = value.readings(annotation) if isinstance(value, Written) else [value]
+    secret = is_secret(parameter.name, readings[-1]) or _mentions_secret(annotation, set())
     what = f"config {asset.name}.{parameter.name}"
+    problem = ""
     try:
         adapter = _adapter(annotation)
-    except (PydanticUserError, NameError, TypeError) as error:
+        for reading in readings:
+            try:
+                return adapter.validate_python(reading)
+            except ValidationError as error:
+                problem = _told(error, secret=secret)
+    except (PydanticUserError, NameError) as error:
         first = str(error).partition("\n")[0]
         raise ConfigError(f"{what}: its annotation can't be checked: {first}") from None
-    problem = ""
-    for reading in readings:
-        try:
-            return adapter.validate_python(reading)
-        except ValidationError as error:
-            problem = _told(error, secret=secret)
-        except Exception as error:  # noqa: BLE001 - validators are the user's code
-            told = "" if secret else f": {safe_str(error, _SHOWN_BYTES)}"
-            problem = f": validation raised {type(error).__name__}{told}"
+    except Exception as error:  # noqa: BLE001 - validators are the user's code
+        told = "" if secret else f": {safe_str(error, _SHOWN_BYTES)}"
+        problem = f": validation raised {type(error).__name__}{told}"
     shown = MASK if secret else _shown(readings[-1], 80)
     raise ConfigError(f"{what} = {shown}{problem}")
 

@@ -42,7 +42,8 @@ class AssetGraph:
         self._assets, problems = _by_name(assets)
         for asset in self._assets.values():
             problems += asset.problems
-            problems += _clashes(asset, self._assets)
+            if asset.config:
+                problems += _clashes(asset, self._assets)
         problems += _Unknown(self._assets).problems
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
@@ -184,7 +185,9 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
             if id(asset) in clashing:
                 continue
             clashing[id(asset)] = asset
-        todo += [each for each in map(_present, asset.linked) if named.get(each.name) is not each]
+        if asset.linked:
+            linked = map(_present, asset.linked)
+            todo += [each for each in linked if named.get(each.name) is not each]
     problems += [_duplicate(name, list(clashing.values())) for name, clashing in clashes.items()]
     return named, problems
 

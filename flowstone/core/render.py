@@ -52,7 +52,7 @@ def tree(graph: AssetGraph, names: Sequence[str] | None = None) -> str:
     for name in names:
         needs = ", ".join(graph.dependencies(name))
         lines.append(f"{name:<{width}}  <- {needs}" if needs else name)
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _grouped(graph: AssetGraph, names: Sequence[str]) -> Mapping[str, list[str]]:
@@ -69,10 +69,16 @@ def _edges(graph: AssetGraph, inside: Mapping[str, str]) -> list[tuple[str, str]
 
 
 def _entities(text: str) -> str:
-    for mark, entity in (("&", "&amp;"), ('"', "&quot;"), ("<", "&lt;"), (">", "&gt;")):
+    for mark, entity in (
+        ("&", "&amp;"),
+        ('"', "&quot;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("\n", " "),
+    ):
         text = text.replace(mark, entity)
     return text
 
 
 def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _FACTOR = re.compile(
     r"(?P<without>\^?)(?:(?P<up>[0-9]{0,9})\+)?"
-    r"(?P<atom>(?:tag:|group:)?[^\s+,^]+)"
+    r"(?P<atom>(?!(?:tag|group):(?:\+|\Z))[^\s+,^]+)"
     r"(?:\+(?P<down>[0-9]{0,9}))?\Z"
 )
 

@@ -35,6 +35,7 @@ _DOTTED = re.compile(r"\s*([^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*(\[?)")
 _WORD = re.compile(r"[^\W\d]\w*")
 _UNRESOLVED = object()
 _BUILTINS = vars(builtins)
+_FORMS: tuple[Any, ...] = (Annotated, typing.Optional, typing.Union)
 _MAX_WRAPPINGS = 100
 
 
@@ -130,6 +131,9 @@ def read_parameters(
     found: list[Parameter] = []
     problems: list[SignatureError] = []
     for parameter in raw:
+        if parameter[1:] == _BARE and not explicit:
+            found.append(Parameter(parameter[0], "dependency"))
+            continue
         try:
             found.append(_read(parameter, names, explicit))
         except SignatureError as error:
@@ -150,6 +154,7 @@ def read_parameters(
 #: A parameter as the function has it: name, mark (``*``, ``**``, ``/`` or nothing), annotation,
 #: default.
 _Raw: TypeAlias = tuple[str, str, Any, Any]
+_BARE = ("", EMPTY, EMPTY)
 
 _MARKS = {
     inspect.Parameter.VAR_POSITIONAL: "*",
@@ -249,7 +254,7 @@ class Names:
             head = annotation.partition("[")[0]
             if head in _BUILTINS and "|" not in annotation and not self._shadows(head):
                 return None
-        elif type(annotation) is type and annotation is not Context:
+        elif type(annotation) is type and annotation not in (Context, From):
             return None
         try:
             return self._hint(annotation)
@@ -303,7 +308,9 @@ class Names:
                     # Imported under TYPE_CHECKING only: the name is all there is to go by.
                     return Context if _last(match[1]) == "Context" else None
                 return self._hint(value)
-            if match[2] and "|" not in text and isinstance(value, type):
+            # Annotated is a class on some Pythons
+            plain = isinstance(value, type) and value not in _FORMS
+            if match[2] and plain and "|" not in text:
                 return None
         tree = _parsed(text)
         return None if tree is None else self._from_tree(tree)

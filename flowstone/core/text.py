@@ -71,23 +71,23 @@ def safe_repr(value: object, limit: int = TEXT_LIMIT) -> str:
     return _shown(repr, value, limit)
 
 
-def jsonable(value: object) -> Any:
+def jsonable(value: object, items: int = METADATA_ITEMS) -> Any:
     """Give what a jsonb column takes in place of ``value``.
 
     None, bool, int, float, str, lists and mappings stay what they are, with text cleaned and
     capped; tuples and sets become lists; NaN and the infinities, dates, Decimal, UUID and paths
     become their text; any other object its ``repr``. Keys become text; two keys with one text
     are told apart by added apostrophes. Below ``METADATA_DEPTH`` levels, inside a ring, and after
-    ``METADATA_ITEMS`` members there is text in place of the rest.
+    ``items`` members there is text in place of the rest.
     """
-    return _Simplifier().simple(value, 0)
+    return _Simplifier(items).simple(value, 0)
 
 
 class _Simplifier:
     """One pass of ``jsonable``, with its budget of members."""
 
-    def __init__(self) -> None:
-        self._left = METADATA_ITEMS
+    def __init__(self, items: int) -> None:
+        self._left = items
         self._open: set[int] = set()
 
     def simple(self, value: object, depth: int) -> Any:

@@ -58,3 +58,22 @@ class RunFinished:
 
 Event: TypeAlias = RunStarted | StepStarted | StepFinished | RunFinished
 Listener: TypeAlias = Callable[[Event], object]
+
+
+class Listening:
+    """A listener whose own error ends its listening, not the run.
+
+    ``error`` is the first exception it raised; who started the run raises it when all is recorded.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.error: Exception | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Tell the listener, unless it has raised before."""
+        if self.error is None:
+            try:
+                self._listener(event)
+            except Exception as error:  # noqa: BLE001 - the listener is the user's code
+                self.error = error

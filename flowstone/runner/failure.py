@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowstone.core.config import redact
 from flowstone.core.text import cap, clean, safe_str
 
 if TYPE_CHECKING:
@@ -42,14 +43,17 @@ def describe(error: BaseException) -> Failure:
     """Take down an exception; never raises, whatever the exception does when asked.
 
     The traceback starts at the first frame outside Flowstone, and the exception is given the
-    same one, so that raising it again shows no frame of ours.
+    same one, so that raising it again shows no frame of ours. Passwords in addresses and connection
+    strings are left out of the text. Of an exception group, the members are told too.
     """
-    error.__traceback__ = user_frames(error.__traceback__)
-    message = cap(clean(safe_str(error)), _MESSAGE_BYTES)
+    # Not by assignment: a frozen dataclass may be an exception, and refuses it.
+    BaseException.with_traceback(error, user_frames(error.__traceback__))
+    message = cap(redact(clean(safe_str(error))), _MESSAGE_BYTES)
     name = type(error).__qualname__
     if type(error).__module__ not in ("builtins", "__main__"):
         name = f"{type(error).__module__}.{name}"
-    return Failure(clean(name), message, cap(clean(_formatted(error, name, message))), error)
+    text = cap(redact(clean(_formatted(error, name, message))))
+    return Failure(clean(name), message, text, error)
 
 
 def user_frames(trace: TracebackType | None) -> TracebackType | None:
@@ -73,8 +77,22 @@ def _formatted(error: BaseException, name: str, message: str) -> str:
         )
         last = f"{name}: {cap(message, 4096)}" if each is error else _one_line(each)
         head = ["Traceback (most recent call last):\n", *frames.format()] if frames else []
-        parts.append("".join([*head, last]))
+        parts.append("".join([*head, last, *_members(each)]))
     return CAUSED.join(parts)
+
+
+def _members(error: BaseException, depth: int = 0) -> list[str]:
+    """What an exception group holds, as text, a line before each member."""
+    if not isinstance(error, BaseExceptionGroup) or depth >= _CAUSES:
+        return []
+    told: list[str] = []
+    for number, member in enumerate(error.exceptions[:_CAUSES], 1):
+        frames = traceback.StackSummary.extract(
+            traceback.walk_tb(user_frames(member.__traceback__)), limit=-_FRAMES
+        )
+        told.append(f"\n\nMember {number} of {len(error.exceptions)}:\n\n")
+        told += [*frames.format(), _one_line(member), *_members(member, depth + 1)]
+    return told
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -41,7 +41,6 @@ class Journal:
     async def room(self) -> None:
         """Wait while too much is unwritten."""
         while len(self._waiting) >= BACKLOG:
-            self._room = anyio.Event()
             await self._room.wait()
 
     def close(self) -> None:
@@ -67,6 +66,7 @@ class Journal:
         states = [copy.copy(draft) for draft in drafts]
         self._waiting.clear()
         self._room.set()
+        self._room = anyio.Event()
         await self._store.write(self._run_id, states)
         for draft, state in zip(drafts, states, strict=True):
             draft.recorded = state.recorded

@@ -48,10 +48,14 @@ class Ledger:
             )
         return self._drafts[step.name]
 
-    def has_made(self, name: str) -> bool:
-        """Whether this run has recorded a success of the asset."""
+    def begun(self, name: str) -> Draft | None:
+        """The row of a step that was started and has not ended."""
         draft = self._drafts.get(name)
-        return draft is not None and draft.status == "success"
+        return draft if draft is not None and draft.status == "running" else None
+
+    def reopen(self, name: str) -> None:
+        """A step that was reused runs after all."""
+        self.endings.pop(name, None)
 
     def running(self, draft: Draft, causes: Sequence[Cause]) -> None:
         """The step's function is about to be called."""
@@ -113,7 +117,9 @@ class Ledger:
     def _close(self, draft: Draft) -> None:
         draft.completed_at = now()
         if draft.started_at is not None:
-            draft.duration_ms = (draft.completed_at - draft.started_at).total_seconds() * 1000
+            elapsed = draft.completed_at - draft.started_at
+            # The clock may have been set back meanwhile.
+            draft.duration_ms = max(elapsed.total_seconds() * 1000, 0.0)
         self._journal.put(draft)
 
     def _end(

@@ -6,6 +6,7 @@ import os
 import platform
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,7 +14,7 @@ import anyio
 from flowstone.core.context import Context, Logger
 from flowstone.core.plan import Cause, Ingredients, Plan, Step, input_name
 from flowstone.core.records import Run
-from flowstone.errors import FlowstoneError, ValueLostError
+from flowstone.errors import ValueLostError
 from flowstone.runner.events import RunFinished, RunStarted
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.journal import Journal
@@ -96,6 +97,7 @@ class _Execution:
         self._report = Report(self._run, self._ledger.endings)
         self._threads = anyio.CapacityLimiter(tools.concurrency)
         self._steps = list(plan)
+        self._targets = frozenset(plan.targets)
         self._number = {step.name: number for number, step in enumerate(self._steps)}
         self._queue = ReadyQueue([self._needs(step) for step in self._steps])
         self._takers = Counter(
@@ -106,7 +108,7 @@ class _Execution:
             if parameter
         )
         self._lost: dict[str, Step] = {}
-        self._failure: FlowstoneError | None = None
+        self._failure: Exception | None = None
         self._scope = anyio.CancelScope()
 
     async def run(self) -> Report:
@@ -121,10 +123,12 @@ class _Execution:
                 with self._scope:
                     await self._go()
             finally:
-                for step in self._plan:
-                    if step.name not in self._ledger.endings:
-                        self._ledger.cancelled(step)
-                self._journal.close()
+                try:
+                    for step in self._plan:
+                        if step.name not in self._ledger.endings:
+                            self._ledger.cancelled(step)
+                finally:
+                    self._journal.close()
         if self._failure is not None:
             raise self._failure
         return self._report
@@ -156,15 +160,15 @@ class _Execution:
                 self._group.start_soon(self._guarded, number)
 
     async def _guarded(self, number: int) -> None:
-        """One step; an error of ours stops the run, and is raised at its end."""
+        """One step; an error outside of the user's code stops the run, and is raised at its end."""
         try:
             await self._step(number)
-        except FlowstoneError as error:
+        except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
             self._stop(error)
         if not self._queue.left:
             self._group.cancel_scope.cancel()
 
-    def _stop(self, error: FlowstoneError) -> None:
+    def _stop(self, error: Exception) -> None:
         self._failure = self._failure or error
         self._scope.cancel()
 
@@ -172,8 +176,10 @@ class _Execution:
         try:
             while True:
                 await anyio.sleep(BEAT_SECONDS)
-                await self._tools.store.beat(self._run.run_id)
-        except FlowstoneError as error:
+                # The driver would close a connection whose query is cut off at the run's end.
+                with anyio.move_on_after(BEAT_SECONDS, shield=True):
+                    await self._tools.store.beat(self._run.run_id)
+        except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
             self._stop(error)
 
     async def _write(self) -> None:
@@ -182,7 +188,7 @@ class _Execution:
             try:
                 await self._journal.write()
                 await self._finish()
-            except FlowstoneError as error:
+            except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
                 self._stop(error)
 
     async def _finish(self) -> None:
@@ -222,12 +228,8 @@ class _Execution:
                 self._start(self._queue.done(number))
             case Failure() as failure:
                 self._fail(number, draft, failure)
-            case Lost(assets) if all(map(self._can_remake, assets)):
-                self._remake(number, assets)
             case Lost(assets):
-                names = ", ".join(assets)
-                error = ValueLostError(f"the recorded value of {names} is missing or altered")
-                self._fail(number, draft, describe(error))
+                self._recover(number, draft, assets, read)
 
     def _causes(self, step: Step, ingredients: Ingredients) -> tuple[Cause, ...]:
         """Why the step runs, now that its inputs are known; nothing means it is cut off here."""
@@ -236,7 +238,7 @@ class _Execution:
         causes = tuple(ingredients.causes(step.current))
         if causes or ingredients.dependency_hash != step.current.dependency_hash:
             return causes or step.causes
-        if step.name in self._plan.targets and not self._is_present(step.current):
+        if step.name in self._targets and not self._is_present(step.current):
             return (Cause("value_lost"),)
         return ()
 
@@ -279,7 +281,9 @@ class _Execution:
         """Keep the object for those that take it, and for the caller if it is kept nowhere."""
         version = Version(step.asset, draft.id, draft.data_version or "", draft.value)
         version.takers = self._takers[step.name]
-        if version.takers or draft.value is None:
+        if draft.value is not None and draft.value.location is not None:
+            version.held = Path(draft.value.location)  # what later runs will load
+        elif version.takers or draft.value is None:
             version.held = made.value
         self._report.versions[step.name] = version
 
@@ -291,11 +295,38 @@ class _Execution:
     def _block(self, number: int) -> None:
         name = self._steps[number].name
         for blocked in self._queue.failed(number):
-            self._ledger.skipped(self._steps[blocked], f"{name} has no value")
+            step, why = self._steps[blocked], f"{name} has no value"
+            draft = self._ledger.begun(step.name)
+            if draft is None:
+                self._ledger.skipped(step, why)
+            else:  # it was started, and waited for a lost input to be made again
+                lost = ValueLostError(f"{why}: it was lost, and making it again failed")
+                failure = describe(lost)
+                self._ledger.failed(draft, failure)
+                self._report.failures[step.name] = failure
+
+    def _recover(
+        self,
+        number: int,
+        draft: Draft,
+        lost: Sequence[str],
+        read: Mapping[tuple[str, str], Version],
+    ) -> None:
+        """Have lost inputs made again, unless another step that missed them has done so."""
+        taken = {source: version for (_, source), version in read.items()}
+        gone = [name for name in lost if self._report.versions[name] is taken[name]]
+        if not gone:
+            self._start([number])
+        elif all(map(self._can_remake, gone)):
+            self._remake(number, gone)
+        else:
+            names = ", ".join(gone)
+            error = ValueLostError(f"the recorded value of {names} is missing or altered")
+            self._fail(number, draft, describe(error))
 
     def _can_remake(self, name: str) -> bool:
-        """Whether a lost input belongs to the plan and was not made by this very run."""
-        return name in self._number and not self._ledger.has_made(name)
+        """Whether a lost input belongs to the plan, and this run has not made it or failed to."""
+        return name in self._number and self._ledger.endings.get(name, "reused") == "reused"
 
     def _remake(self, number: int, lost: Sequence[str]) -> None:
         """Inputs whose values were lost are made again; then the step starts anew."""
@@ -305,6 +336,7 @@ class _Execution:
             self._lost[name] = replace(
                 known, action="materialize", causes=causes, may_cut_off=False
             )
+            self._ledger.reopen(name)
         self._start(self._queue.again(number, [self._number[name] for name in lost]))
 
     def _stands(self, name: str, made: Materialization) -> None:

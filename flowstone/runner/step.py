@@ -17,6 +17,7 @@ from flowstone.values import Saved, is_shareable
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Awaitable
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import ValuePointer
@@ -114,14 +115,24 @@ class Lost:
     assets: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """The function, called in a thread, gave back something to await on the event loop."""
+
+    result: Awaitable[Any]
+
+
 Outcome = Made | Lost | Failure
 #: What a function is called with, by parameter: a claim on an input, or the value itself.
 Arguments = dict[str, Any]
 
 
 def is_async(asset: AnyAsset) -> bool:
-    """Whether the function, or the one it wraps, is a coroutine function."""
-    return asset.fn is not None and inspect.iscoroutinefunction(inspect.unwrap(asset.fn))
+    """Whether calling the function does nothing but make a coroutine.
+
+    A decorated one counts by its outermost layer: that is what is called.
+    """
+    return inspect.iscoroutinefunction(asset.fn)
 
 
 async def call_in_thread(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
@@ -129,17 +140,21 @@ async def call_in_thread(asset: AnyAsset, arguments: Arguments, values: ValueSto
 
     Being cancelled, it leaves the thread to itself.
     """
-    return await to_thread.run_sync(
+    outcome = await to_thread.run_sync(
         _call_sync, asset, arguments, values, limiter=_unlimited(), abandon_on_cancel=True
     )
+    if isinstance(outcome, Awaited):
+        return await _awaited(asset, outcome.result, values)
+    return outcome
 
 
-def _call_sync(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
-    taken = _take(arguments, values)
-    if isinstance(taken, Lost):
-        return taken
+def _call_sync(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome | Awaited:
     try:
-        return _keep(asset, asset(**taken), values)
+        taken = _take(arguments, values)
+        if isinstance(taken, Lost):
+            return taken
+        result: Any = asset(**taken)
+        return Awaited(result) if inspect.isawaitable(result) else _keep(asset, result, values)
     except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
         return describe(error)
 
@@ -147,27 +162,42 @@ def _call_sync(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Out
 async def call_async(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
     """Run one step on the event loop, and what it costs to decode and encode in a thread."""
     at_hand = all(each.at_hand for each in arguments.values() if isinstance(each, Input))
-    taken = (
-        _take(arguments, values)
-        if at_hand
-        else await to_thread.run_sync(
-            _take, arguments, values, limiter=_unlimited(), abandon_on_cancel=True
-        )
-    )
-    if isinstance(taken, Lost):
-        return taken
     try:
-        result = asset(**taken)
-        result = await result if inspect.isawaitable(result) else result
-        if type(result) in _SMALL:
-            return _keep(asset, result, values)
-        return await to_thread.run_sync(
-            _keep, asset, result, values, limiter=_unlimited(), abandon_on_cancel=True
+        taken = (
+            _take(arguments, values)
+            if at_hand
+            else await to_thread.run_sync(
+                _take, arguments, values, limiter=_unlimited(), abandon_on_cancel=True
+            )
         )
-    except anyio.get_cancelled_exc_class():
-        raise
-    except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
+        if isinstance(taken, Lost):
+            return taken
+        return await _awaited(asset, asset(**taken), values)
+    except BaseException as error:
+        if _is_stopped(error):
+            raise
         return describe(error)
+
+
+async def _awaited(asset: AnyAsset, result: Awaitable[Any], values: ValueStore) -> Outcome:
+    """Wait for a coroutine's result, and keep it."""
+    try:
+        value = await result
+        if type(value) in _SMALL:
+            return _keep(asset, value, values)
+        return await to_thread.run_sync(
+            _keep, asset, value, values, limiter=_unlimited(), abandon_on_cancel=True
+        )
+    except BaseException as error:
+        if _is_stopped(error):
+            raise
+        return describe(error)
+
+
+def _is_stopped(error: BaseException) -> bool:
+    """Whether the run is being cancelled, and not something inside the asset."""
+    cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+    return cancelled and anyio.current_effective_deadline() == -math.inf
 
 
 def _unlimited() -> anyio.CapacityLimiter:

@@ -125,9 +125,8 @@ class MemoryStore:
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
         keys = ((name, partition) for name in asset_names)
-        return {
-            key[0]: _unread(self._rows[self._current[key]]) for key in keys if key in self._current
-        }
+        found = ((key[0], self._rows[self._current[key]]) for key in keys if key in self._current)
+        return {name: _unread(row) for name, row in found if row.status == "success"}
 
     async def inline_values(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
         values = {key: self._rows[key].value for key in ids if key in self._rows}

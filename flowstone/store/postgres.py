@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 
 _DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
+#: SQLSTATEs: connection exceptions, operator intervention, too many connections.
+_UNREACHABLE = ("08", "57P", "53300")
 
 
 class PostgresStore:
@@ -299,6 +301,13 @@ async def _one(cursor: AsyncCursor[dict[str, Any]]) -> dict[str, Any]:
     return row
 
 
+def _is_unreachable(error: pg.Error) -> bool:
+    """No connection, or a server that shuts down; a deadlock or a full disk is something else."""
+    code = error.sqlstate
+    kinds = (pg.OperationalError, pg.InterfaceError)
+    return isinstance(error, kinds) and (code is None or code.startswith(_UNREACHABLE))
+
+
 def _translated(error: pg.Error) -> StoreError:
     """Our error for the driver's; DETAIL stays out, it quotes whole rows."""
     primary = error.diag.message_primary or type(error).__name__
@@ -306,6 +315,6 @@ def _translated(error: pg.Error) -> StoreError:
         return StoreError("this run has a row for that asset and partition already")
     if isinstance(error, pg.CheckViolation | pg.DataError | pg.NotNullViolation):
         return StoreError(f"the database refused the row: {primary}")
-    if isinstance(error, pg.OperationalError | pg.InterfaceError):
+    if _is_unreachable(error):
         return DatabaseUnavailableError(f"the database does not answer: {primary}")
     return StoreError(f"the database refused: {primary} (SQLSTATE {error.sqlstate})")

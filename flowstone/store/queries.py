@@ -170,7 +170,7 @@ class Queries:
         return self._compose(
             "SELECT {light_columns} FROM {materializations} WHERE id IN ("
             "SELECT materialization_id FROM {current}"
-            " WHERE asset_name = ANY(%s) AND {of_partition})",
+            " WHERE asset_name = ANY(%s) AND {of_partition}) AND status = 'success'",
             partition,
         )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.records import LineageEdge, Materialization, Run, ValuePointer
 from flowstone.core.status import OPEN, STATUSES
-from flowstone.core.text import cap, clean, jsonable
+from flowstone.core.text import METADATA_ITEMS, cap, clean, jsonable
 from flowstone.errors import StoreError, did_you_mean
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def storable(name: str, value: Any) -> Any:
     if value is not None and name in _TEXTS:
         return cap(clean(str(value)))
     if name in _DOCUMENTS:
-        return jsonable(value)
+        # An asset may have any number of inputs, and a hash is compared with all of them.
+        return jsonable(value, METADATA_ITEMS if name == "metadata" else sys.maxsize)
     return value
 
 

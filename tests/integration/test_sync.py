@@ -118,3 +118,47 @@ async def rows(fs):
 print(call(rows))
 """
     assert run(look, tmp_path).stdout == "['cancelled']\n"
+
+
+def test_an_async_asset_may_await_a_run_of_its_own_but_not_block_on_one(tmp_path: Path) -> None:
+    body = """
+from flowstone import Asset
+
+async def outer():
+    return (await materialize_async(revenue))["revenue"]
+
+async def stuck():
+    return materialize(revenue)["revenue"]
+
+print(materialize(Asset(outer, name="outer"))["outer"])
+print(materialize(Asset(stuck, name="stuck"), raise_on_error=False).failures["stuck"].line)
+"""
+    lines = run(body, tmp_path).stdout.splitlines()
+    assert lines[0] == "7"
+    assert "use: await materialize_async(...)" in lines[1]
+
+
+def test_after_the_embedded_server_died_the_next_call_starts_it_again(tmp_path: Path) -> None:
+    body = """
+import os, signal
+import flowstone.portal
+from flowstone import Asset
+from flowstone.errors import DatabaseUnavailableError
+
+def kill():
+    (opened,) = flowstone.portal._portal._open.values()
+    with psycopg.connect(opened.store._pool.conninfo) as conn:
+        (folder,) = conn.execute("SHOW data_directory").fetchone()
+    with open(f"{folder}/postmaster.pid") as file:
+        os.kill(int(file.readline()), signal.SIGKILL)
+
+import psycopg
+print(materialize(revenue)["revenue"])
+kill()
+try:
+    materialize(revenue)
+except DatabaseUnavailableError as error:
+    print("told")
+print(materialize(revenue)["revenue"])
+"""
+    assert run(body, tmp_path).stdout.splitlines() == ["7", "told", "7"]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import TypeVar
+
 import pytest
 
 from flowstone.runner.failure import describe, user_frames
 
+E = TypeVar("E", bound=BaseException)
 
-def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+
+def raised(error: E, cause: BaseException | None = None) -> E:
     try:
         raise error from cause
-    except BaseException as caught:  # noqa: BLE001 - any of them
-        return caught
+    except BaseException:  # noqa: BLE001 - any of them
+        return error
 
 
 class OddlyNamedError(Exception):
@@ -65,3 +70,29 @@ def test_deep_recursion_is_cut_short() -> None:
 def test_without_a_frame_of_the_user_only_the_message_is_left() -> None:
     assert user_frames(None) is None
     assert describe(ValueError("never raised")).traceback == "ValueError: never raised"
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    """An exception that refuses every assignment."""
+
+    code: int
+
+
+def test_a_frozen_dataclass_may_be_an_exception() -> None:
+    failure = describe(raised(FrozenError(3)))
+    assert failure.type.endswith("FrozenError")
+    assert "Traceback" in failure.traceback
+
+
+def test_the_members_of_a_group_are_told() -> None:
+    inner = ExceptionGroup("inner", [raised(KeyError("deep"))])
+    failure = describe(raised(ExceptionGroup("outer", [raised(ValueError("first")), inner])))
+    assert "ValueError: first" in failure.traceback
+    assert "KeyError: 'deep'" in failure.traceback
+
+
+def test_passwords_of_addresses_are_left_out() -> None:
+    failure = describe(raised(ValueError("no answer from postgresql://shop:hunter2@db/shop")))
+    assert "hunter2" not in failure.message + failure.traceback + failure.line
+    assert "postgresql://shop" in failure.message
