@@ -45,7 +45,11 @@ def step_logger(run_id: str, asset: str, partition: str | None) -> Logger:
     bound: dict[str, str] = {"run_id": run_id, "asset": asset}
     if partition is not None:
         bound["partition"] = partition
-    logger: Logger = structlog.get_logger("flowstone").bind(**bound)
+    if structlog.is_configured():
+        base = structlog.get_logger("flowstone")
+    else:  # structlog's own default is stdout, which belongs to results
+        base = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
+    logger: Logger = base.bind(**bound)
     return logger
 
 

@@ -7,6 +7,7 @@ that reads as an address, the password is not shown.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import json
 import re
@@ -236,9 +237,10 @@ def _resolve_one(
     asset: AnyAsset, parameter: Parameter, given: Mapping[str, Any], config: Config
 ) -> None:
     name = parameter.name
-    value = parameter.default
     if name in given:
         value = _validated(asset, parameter, given[name])
+    else:  # a function that changes its default in place must not change the next run's
+        value = copy.deepcopy(parameter.default) if _is_mutable(parameter) else parameter.default
     config.values[name] = value
     if is_secret(name, value) or _holds_secret(asset.annotation(parameter)):
         config.shown[name] = MASK
@@ -252,6 +254,10 @@ def _resolve_one(
             f" dataclasses or pydantic models"
         )
         raise ConfigError(msg) from None
+
+
+def _is_mutable(parameter: Parameter) -> bool:
+    return isinstance(parameter.default, (list, dict, set, bytearray))
 
 
 def _shown(value: Any, limit: int) -> str:

@@ -262,6 +262,7 @@ class _Decisions:
         lost: frozenset[str],
     ) -> None:
         self._request, self._current, self._lost = request, current, lost
+        self._forced = frozenset(request.targets if request.force else ())
         self.given = {name: current[name] for name in request.inputs() if name in current}
         self.steps: dict[str, Step] = {}
 
@@ -273,7 +274,7 @@ class _Decisions:
         known, waiting, missing = self._inputs(asset)
         ingredients = Ingredients(name, request.partition, code_version, known, config)
         causes = [Cause("upstream_missing", source) for source in missing]
-        if request.force and name in request.targets:
+        if name in self._forced:
             causes.append(Cause("forced"))
         if made is None:
             causes.append(Cause("never_made"))

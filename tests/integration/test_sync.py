@@ -162,3 +162,19 @@ except DatabaseUnavailableError as error:
 print(materialize(revenue)["revenue"])
 """
     assert run(body, tmp_path).stdout.splitlines() == ["7", "told", "7"]
+
+
+def test_log_lines_of_assets_go_to_stderr(tmp_path: Path) -> None:
+    body = """
+from flowstone import Context
+
+@asset
+def told(ctx: Context) -> int:
+    ctx.logger.info("called", rows=3)
+    return 1
+
+print(materialize(told)["told"])
+"""
+    done = run(body, tmp_path)
+    assert done.stdout == "1\n"
+    assert "called" in done.stderr

@@ -664,3 +664,15 @@ class TestExactText:
         exact = "0.12345678901234567890123"
         assert value_of(Decimal, Decimal(0), Written(exact)) == Decimal(exact)
         refusal(int, 0, Written("true"))
+
+
+def test_a_function_that_changes_its_default_does_not_change_the_next_run() -> None:
+    @asset
+    def grows(seen: list[int] = []) -> int:  # noqa: B006 - what people write
+        seen.append(1)
+        return len(seen)
+
+    graph = AssetGraph([grows])
+    first = resolve(graph, {})["grows"]
+    assert grows(**first.values) == 1
+    assert resolve(graph, {})["grows"].digests == first.digests
