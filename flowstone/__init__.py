@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowstone.api import Flowstone as Flowstone
-    from flowstone.api import RunResult as RunResult
+    from flowstone.core.annotations import From as From
     from flowstone.core.asset import Asset as Asset
     from flowstone.core.asset import asset as asset
     from flowstone.core.context import Context as Context
     from flowstone.core.dag import AssetGraph as AssetGraph
     from flowstone.core.plan import Plan as Plan
-    from flowstone.core.signature import From as From
     from flowstone.portal import materialize as materialize
     from flowstone.portal import materialize_async as materialize_async
     from flowstone.portal import plan as plan
+    from flowstone.result import RunResult as RunResult
 
 __version__ = "0.1.0"
 
@@ -26,9 +26,9 @@ _HOMES = {
     "AssetGraph": "flowstone.core.dag",
     "Context": "flowstone.core.context",
     "Flowstone": "flowstone.api",
-    "From": "flowstone.core.signature",
+    "From": "flowstone.core.annotations",
     "Plan": "flowstone.core.plan",
-    "RunResult": "flowstone.api",
+    "RunResult": "flowstone.result",
     "asset": "flowstone.core.asset",
     "materialize": "flowstone.portal",
     "materialize_async": "flowstone.portal",

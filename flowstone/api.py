@@ -3,114 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Iterable, Mapping
-from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
 
 from flowstone.core import config as configs
 from flowstone.core import partition as partitions
-from flowstone.core.asset import AnyAsset
-from flowstone.core.dag import AssetGraph, is_asset
 from flowstone.core.plan import Plan, Request, draw
-from flowstone.errors import (
-    ConfigError,
-    RunFailedError,
-    SettingsError,
-    StoreError,
-    TargetError,
-    ValueLostError,
-)
+from flowstone.errors import SettingsError, StoreError
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
+from flowstone.result import RunResult, run_failed
 from flowstone.runner.events import Listening, RunFinished, RunStarted
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
-from flowstone.runner.step import Input, Version
+from flowstone.runner.step import Version
 from flowstone.settings import Settings
 from flowstone.sources import code_versions
 from flowstone.store.connect import open_store
+from flowstone.targets import chosen, collect, config_mapping
 from flowstone.values import ValueStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping
 
     from flowstone.core.records import Materialization
-    from flowstone.runner.events import Ending, Event, Listener
+    from flowstone.runner.events import Event, Listener
     from flowstone.store.base import MaterializationStore
-
-Target: TypeAlias = AnyAsset | str | ModuleType
-Assets: TypeAlias = AssetGraph | ModuleType | Iterable[AnyAsset | ModuleType]
-
+    from flowstone.targets import Assets, Target
 
 #: Reused inline values, each of at most 64 kB, that are read along for the caller.
 _FEW_VALUES = 256
-
-
-class RunResult:
-    """How a run ended, and the values of its assets.
-
-    ``result["revenue"]`` decodes that asset's value; each call gives a fresh copy of a mutable
-    one. ``statuses`` says of every asset how its step ended: ``materialized``, ``reused``,
-    ``failed``, ``skipped`` or ``cancelled``. ``rows`` are the materializations this run recorded.
-    """
-
-    def __init__(
-        self,
-        run_id: str,
-        plan: Plan,
-        report: Report,
-        rows: Sequence[Materialization],
-        values: ValueStore,
-    ) -> None:
-        self.run_id = run_id
-        self.plan = plan
-        self.rows = list(rows)
-        self.run = report.run
-        self.statuses: dict[str, Ending] = {step.name: report.endings[step.name] for step in plan}
-        self.failures = report.failures
-        self._versions = report.versions
-        self._values = values
-
-    @property
-    def ok(self) -> bool:
-        """Whether every asset has its value."""
-        return all(status in ("materialized", "reused") for status in self.statuses.values())
-
-    def __getitem__(self, name: str) -> Any:
-        """The value of an asset of this run.
-
-        Raises:
-            UnknownDependencyError: if the graph has no such asset; it names the nearest.
-            ValueLostError: if there is no value: it failed, was not kept, or was lost; or if it
-                is one of very many that were reused on the way to the targets, and was not read.
-        """
-        asset = self.plan.request.graph[name]
-        version = self._versions.get(name)
-        if version is None:
-            state = self.statuses.get(name, "not part of this run")
-            msg = f"asset {name!r} has no value: it is {state}"
-            raise ValueLostError(msg)
-        if version.pointer is None and version.is_held:
-            return version.held
-        if version.pointer is not None and version.pointer.unread:
-            msg = f"the value of asset {name!r} was reused without being read; make it a target"
-            raise ValueLostError(msg)
-        return Input(asset, version.pointer).take(self._values)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._versions
-
-    def __repr__(self) -> str:
-        return f"<RunResult {self.run_id}: {describe_counts(self.run.counts)}>"
-
-
-def describe_counts(counts: Mapping[str, int]) -> str:
-    """``"2 materialized, 1 reused"``, or that there was nothing to do."""
-    order = ("materialized", "reused", "failed", "skipped", "cancelled")
-    told = [f"{counts[name]} {name}" for name in order if counts.get(name)]
-    return ", ".join(told) or "nothing to do"
 
 
 class Flowstone:
@@ -190,9 +112,9 @@ class Flowstone:
         left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
         request = Request(
             graph=graph,
-            targets=tuple(_chosen(graph, targets, left_out)),
+            targets=tuple(chosen(graph, targets, left_out)),
             code_versions={},
-            config=configs.resolve(graph, _mapping(config)),
+            config=configs.resolve(graph, config_mapping(config)),
             partition=None if partition is None else partitions.encode(partition),
             force=force,
             only=only,
@@ -281,7 +203,7 @@ class Flowstone:
         if tell.error is not None:
             raise tell.error
         if raise_on_error and not result.ok:
-            raise _run_failed(result)
+            raise run_failed(result)
         return result
 
     async def _plan(self, request: Request) -> Plan:
@@ -370,95 +292,6 @@ class Flowstone:
         for version in unread:
             if version.id in found:
                 version.read(found[version.id])
-
-
-def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
-    """The graph that targets are looked up in.
-
-    Raises:
-        DefinitionError: if it can't be built; all errors at once.
-    """
-    modules = [target for target in targets if isinstance(target, ModuleType)]
-    given = [target for target in targets if is_asset(target)]
-    for target in targets:
-        if not isinstance(target, (str, ModuleType)) and not is_asset(target):
-            msg = f"a target is an asset, a module or a selection, not {_kind(target)}"
-            raise TargetError(msg)
-    if isinstance(assets, AssetGraph):
-        return assets
-    _check_listable(assets)
-    if isinstance(assets, ModuleType):
-        modules.append(assets)
-    elif assets is not None:
-        listed = list(assets)
-        modules += [each for each in listed if isinstance(each, ModuleType)]
-        plain = [each for each in listed if not isinstance(each, ModuleType)]
-        if not modules:
-            return AssetGraph([*plain, *_assets(given)])
-        given = [*plain, *given]
-    if not modules and not given:
-        modules = [sys.modules["__main__"]]
-    found = _assets(given) + [v for m in modules for v in vars(m).values() if is_asset(v)]
-    if not found:
-        names = ", ".join(module.__name__ for module in modules)
-        msg = f"{names} has no assets; decorate a function with @asset, or pass assets=[...]"
-        raise TargetError(msg)
-    return AssetGraph.from_targets(found)
-
-
-def _check_listable(assets: object) -> None:
-    if isinstance(assets, str) or not isinstance(assets, (type(None), ModuleType, Iterable)):
-        msg = f"assets= is a graph, a module or a list of assets, not {_kind(assets)}"
-        raise TargetError(msg)
-
-
-def _mapping(config: object) -> Mapping[str, Any]:
-    if config is not None and not isinstance(config, Mapping):
-        msg = f"config= is a mapping like {{'asset.parameter': value}}, not {_kind(config)}"
-        raise ConfigError(msg)
-    return config or {}
-
-
-def _kind(value: object) -> str:
-    """What was given instead, and how to mend it where that is plain."""
-    if isinstance(value, FunctionType):
-        return f"the function {value.__name__}; decorate it with @asset"
-    if is_asset(value):
-        return f"one asset; write [{getattr(value, 'name', '')}]"
-    kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-    return f"{kind}; give several one by one" if isinstance(value, (list, tuple, set)) else kind
-
-
-def _assets(values: Iterable[Any]) -> list[AnyAsset]:
-    return [value for value in values if is_asset(value)]
-
-
-def _chosen(graph: AssetGraph, targets: Sequence[Target], exclude: tuple[str, ...]) -> list[str]:
-    """The names of the targets; of everything, if there are none."""
-    selections = [target for target in targets if isinstance(target, str)]
-    named = _assets(targets)
-    for target in targets:
-        if isinstance(target, ModuleType):
-            named += _assets(vars(target).values())
-    return graph.select(*selections, *(asset.name for asset in named), exclude=exclude)
-
-
-def _run_failed(result: RunResult) -> RunFailedError:
-    """The error of a run, with the first failure as its cause."""
-    failed = [f"{name} ({failure.line})" for name, failure in result.failures.items()]
-    skipped = [name for name, status in result.statuses.items() if status == "skipped"]
-    cancelled = [name for name, status in result.statuses.items() if status == "cancelled"]
-    message = f"failed: {', '.join(failed)}" if failed else ""
-    if skipped and failed:
-        message += f"; skipped for it: {', '.join(skipped)}"
-    elif skipped:
-        message = f"skipped: {', '.join(f'{name} ({result.plan[name].why})' for name in skipped)}"
-    if cancelled:
-        message += f"{'; ' if message else ''}cancelled: {', '.join(cancelled)}"
-    error = RunFailedError(message, result)
-    for failure in list(result.failures.values())[:1]:
-        error.__cause__ = failure.exception
-    return error
 
 
 def _ignore(event: Event) -> None:

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from flowstone.api import describe_counts
 from flowstone.cli.frames import shown
 from flowstone.cli.words import ago, counted, duration, printable, relative, up_to_date
+from flowstone.result import describe_counts
 from flowstone.runner.events import RunFinished, StepFinished, StepStarted
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from flowstone.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flowstone.api import Flowstone, RunResult
+    from flowstone.api import Flowstone
     from flowstone.core.plan import Plan
+    from flowstone.result import RunResult
     from flowstone.runner.events import Event
 
 Form = Literal["human", "json"]

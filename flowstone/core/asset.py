@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
-from flowstone.core.signature import Names, Parameter, checked, name_of, read_parameters
+from flowstone.core.annotations import Names, checked, name_of
+from flowstone.core.signature import Parameter, read_parameters
 from flowstone.errors import DefinitionError, SignatureError
 
 if TYPE_CHECKING:
@@ -113,8 +114,11 @@ class Asset(Generic[P, R]):
 
     @property
     def is_async(self) -> bool:
-        """Whether the function, or the one below its decorators, is a coroutine function."""
-        return any(map(inspect.iscoroutinefunction, (self.fn, self._names and self._names.fn)))
+        """Whether calling the function does nothing but make a coroutine.
+
+        A decorated one counts by its outermost layer: that is what is called.
+        """
+        return inspect.iscoroutinefunction(self.fn)
 
     @functools.cached_property
     def returns(self) -> Any:

@@ -1,62 +1,23 @@
-"""A function's signature, read as dependencies, context and config.
-
-Annotations are looked at only as far as needed to tell the kinds apart: under
-``from __future__ import annotations`` they are strings, and evaluating thousands of them would
-cost more than building the graph.
-"""
+"""A function's signature, read as dependencies, context and config."""
 
 from __future__ import annotations
 
-import ast
-import builtins
-import functools
 import inspect
-import re
-import sys
 import types
-import typing
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from flowstone.core.annotations import EMPTY, From, Names, checked, name_of
 from flowstone.core.context import Context
 from flowstone.errors import SignatureError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from flowstone.core.asset import AnyAsset
 
-EMPTY = inspect.Parameter.empty
-
 Kind = Literal["dependency", "context", "config"]
-
-_DOTTED = re.compile(r"\s*([^\W\d]\w*(?:\.[^\W\d]\w*)*)\s*(\[?)")
-_WORD = re.compile(r"[^\W\d]\w*")
-_UNRESOLVED = object()
-_BUILTINS = vars(builtins)
-_FORMS: tuple[Any, ...] = (Annotated, typing.Optional, typing.Union)
-_MAX_WRAPPINGS = 100
-
-
-class From:
-    """Names the asset a parameter takes, when their names differ.
-
-    ``def revenue(rows: Annotated[list, From(orders)])`` passes the asset ``orders`` as ``rows``.
-    ``source`` is an asset or the name of one.
-    """
-
-    __slots__ = ("source",)
-
-    def __init__(self, source: AnyAsset | str) -> None:
-        self.source = source
-
-    def __repr__(self) -> str:
-        return f"From({name_of(self.source)!r})"
-
-
-#: What an annotation says about its parameter besides the type.
-Hint: TypeAlias = From | type[Context] | None
 
 
 @dataclass(slots=True)
@@ -76,42 +37,6 @@ class Parameter:
     def asset(self) -> str:
         """The name of the asset that a dependency takes."""
         return self.name if self.source is None else name_of(self.source)
-
-
-def name_of(source: AnyAsset | str) -> str:
-    """The name of an asset given as itself or by name."""
-    return source if isinstance(source, str) else source.name
-
-
-def checked(source: Any) -> AnyAsset | str:
-    """An asset or the name of one; asset modules import this one, so it looks for what they have.
-
-    Raises:
-        SignatureError: for anything else.
-    """
-    if isinstance(source, str) or hasattr(source, "depends_on"):
-        known: AnyAsset | str = source
-        return known
-    shown = getattr(source, "__name__", None) or f"a value of type {type(source).__name__}"
-    raise SignatureError(f"{shown} is no asset; decorate it with @asset, or give an asset's name")
-
-
-def underlying(fn: Any) -> Any:
-    """The plain function below decorators, partials, methods and callable objects."""
-    if type(fn) is types.FunctionType and not fn.__dict__:
-        return fn
-    for _ in range(_MAX_WRAPPINGS):
-        if isinstance(fn, functools.partial):
-            fn = fn.func
-        elif getattr(fn, "__wrapped__", None) is not None:
-            fn = fn.__wrapped__
-        elif isinstance(fn, types.MethodType):
-            fn = fn.__func__
-        elif not hasattr(fn, "__code__") and isinstance(type(fn).__call__, types.FunctionType):
-            fn = type(fn).__call__
-        else:
-            break
-    return fn
 
 
 def read_parameters(
@@ -221,221 +146,3 @@ def _source(parameter: str, source: Any) -> AnyAsset | str:
     except SignatureError as error:
         raise SignatureError(f"parameter {parameter!r}: {error}") from None
     return unicodedata.normalize("NFKC", known) if isinstance(known, str) else known
-
-
-class Names:
-    """The names a function's annotations can see: closure, module, builtins.
-
-    And, taken down when this is made, the variables of enclosing functions that annotations
-    name: a closure holds only what the body uses.
-    """
-
-    __slots__ = ("_around", "fn", "globals")
-
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        self.fn = underlying(fn)
-        self.globals: dict[str, Any] = getattr(self.fn, "__globals__", {})
-        self._around = _enclosing(self.fn)
-
-    def closure(self) -> dict[str, Any]:
-        """The function's filled closure cells by name."""
-        code = getattr(self.fn, "__code__", None)
-        if code is None or not code.co_freevars:
-            return _NOTHING
-        return dict(_filled_cells(code.co_freevars, self.fn.__closure__ or ()))
-
-    def hint(self, parameter: str, annotation: Any) -> Hint:
-        """The ``From`` or the ``Context`` that an annotation holds, else None.
-
-        Raises:
-            SignatureError: for a ``From`` that can't be evaluated or stands outside ``Annotated``.
-        """
-        if type(annotation) is str:
-            head = annotation.partition("[")[0]
-            if head in _BUILTINS and "|" not in annotation and not self._shadows(head):
-                return None
-        elif type(annotation) is type and annotation not in (Context, From):
-            return None
-        try:
-            return self._hint(annotation)
-        except SignatureError as error:
-            raise SignatureError(f"parameter {parameter!r}: {error}") from None
-
-    def evaluate(self, annotation: Any) -> Any:
-        """The annotation itself, or ``Any`` when it is missing or can't be evaluated."""
-        if annotation is EMPTY:
-            return Any
-        if not isinstance(annotation, str):
-            return annotation
-        try:
-            return self._eval(annotation)
-        except Exception:  # noqa: BLE001 - names imported for type checkers only, or worse
-            return Any
-
-    def _eval(self, text: str) -> Any:
-        return eval(text, self.globals, self._around | self.closure())  # noqa: S307 - it is their code
-
-    def _hint(self, annotation: Any) -> Hint:
-        if annotation is Context:
-            return Context
-        if isinstance(annotation, From) or annotation is From:
-            raise _outside_annotated()
-        if isinstance(annotation, ForwardRef):
-            annotation = annotation.__forward_arg__
-        if isinstance(annotation, str):
-            return self._from_text(annotation)
-        return None if isinstance(annotation, type) else self._from_form(annotation)
-
-    def _from_form(self, annotation: Any) -> Hint:
-        """What an ``Annotated``, a union or an alias of one holds."""
-        marks = getattr(annotation, "__metadata__", None)
-        if marks is not None:
-            if any(mark is From for mark in marks):
-                raise _without_asset()
-            mark = next((mark for mark in marks if isinstance(mark, From)), None)
-            return mark or self._hint(typing.get_args(annotation)[0])
-        if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-            return _first(map(self._hint, typing.get_args(annotation)))
-        return self._hint(annotation.__value__) if _is_alias(annotation) else None
-
-    def _from_text(self, text: str) -> Hint:
-        """What a string annotation means, as far as it matters here, without evaluating most."""
-        match = _DOTTED.match(text)
-        if match is not None:
-            value = self._lookup(match[1])
-            if match.end() == len(text):
-                if value is _UNRESOLVED:
-                    # Imported under TYPE_CHECKING only: the name is all there is to go by.
-                    return Context if _last(match[1]) == "Context" else None
-                return self._hint(value)
-            # Annotated is a class on some Pythons
-            plain = isinstance(value, type) and value not in _FORMS
-            if match[2] and plain and "|" not in text:
-                return None
-        tree = _parsed(text)
-        return None if tree is None else self._from_tree(tree)
-
-    def _from_tree(self, node: ast.expr) -> Hint:
-        match node:
-            case ast.Constant(value=str(text)):
-                return self._from_text(text)
-            case ast.Name() | ast.Attribute():
-                return self._from_text(ast.unparse(node))
-            case ast.BinOp(op=ast.BitOr()):
-                return self._from_tree(node.left) or self._from_tree(node.right)
-            case ast.Call() if self._is(node.func, From):
-                raise _outside_annotated()
-            case ast.Subscript():
-                return self._from_subscript(node)
-        return None
-
-    def _from_subscript(self, node: ast.Subscript) -> Hint:
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if self._is(node.value, Annotated):
-            return _first(map(self._mark, inner[1:])) or self._from_tree(inner[0])
-        if self._is(node.value, typing.Optional) or self._is(node.value, typing.Union):
-            return _first(map(self._from_tree, inner))
-        value = self._lookup(ast.unparse(node.value))
-        return self._hint(value) if hasattr(value, "__metadata__") or _is_alias(value) else None
-
-    def _mark(self, node: ast.expr) -> From | None:
-        """The ``From`` that an argument of ``Annotated`` is, evaluated by itself."""
-        if isinstance(node, ast.Call) and self._is(node.func, From):
-            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-            text = ast.unparse(node)
-            try:
-                return From(*(self._eval(ast.unparse(each)) for each in arguments))
-            except Exception as error:  # noqa: BLE001 - whatever their expression raises
-                raise SignatureError(
-                    f"{text} can't be evaluated: {error}; name the asset in quotes or use deps="
-                ) from None
-        if isinstance(node, (ast.Name, ast.Attribute)):
-            value = self._lookup(ast.unparse(node))
-            if value is From:
-                raise _without_asset()
-            return value if isinstance(value, From) else None
-        return None
-
-    def _is(self, node: ast.expr, wanted: Any) -> bool:
-        """Whether an expression names ``wanted``; by its name where it can't be looked up."""
-        text = ast.unparse(node)
-        value = self._lookup(text)
-        if value is _UNRESOLVED:
-            name = getattr(wanted, "__name__", None) or getattr(wanted, "_name", "")
-            return bool(_last(text) == name)
-        return value is wanted
-
-    def _lookup(self, dotted: str) -> Any:
-        head, *rest = dotted.split(".")
-        value = self._global_or_local(head)
-        for attribute in rest:
-            if value is _UNRESOLVED:
-                break
-            value = getattr(value, attribute, _UNRESOLVED)
-        return value
-
-    def _shadows(self, name: str) -> bool:
-        return name in self.globals or name in self._around or name in self.closure()
-
-    def _global_or_local(self, name: str) -> Any:
-        for scope in (self.closure(), self._around, self.globals, _BUILTINS):
-            if name in scope:
-                return scope[name]
-        return _UNRESOLVED
-
-
-def _first(hints: Iterable[Hint]) -> Hint:
-    return next((hint for hint in hints if hint is not None), None)
-
-
-_NOTHING: dict[str, Any] = {}
-
-
-def _enclosing(fn: Any) -> dict[str, Any]:
-    """The variables of running functions around ``fn`` that its string annotations name."""
-    code = getattr(fn, "__code__", None)
-    if code is None or "<locals>" not in fn.__qualname__:
-        return _NOTHING
-    texts = " ".join(each for each in fn.__annotations__.values() if isinstance(each, str))
-    wanted = set(_WORD.findall(texts))
-    found: dict[str, Any] = {}
-    frame: types.FrameType | None = sys._getframe()  # noqa: SLF001 - the one way to a caller
-    while frame is not None and wanted:
-        if any(each is code for each in frame.f_code.co_consts):
-            code, names = frame.f_code, dict(frame.f_locals)
-            found = {name: names[name] for name in wanted & names.keys()} | found
-        frame = frame.f_back
-    return found
-
-
-@functools.lru_cache(maxsize=1024)
-def _parsed(text: str) -> ast.expr | None:
-    try:
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _last(dotted: str) -> str:
-    return dotted.rpartition(".")[2]
-
-
-def _is_alias(value: object) -> bool:
-    """Whether a value was made by a ``type`` statement, of Python's or of typing_extensions."""
-    return type(value).__name__ == "TypeAliasType"
-
-
-def _outside_annotated() -> SignatureError:
-    return SignatureError("From(...) belongs inside Annotated: Annotated[list, From(other)]")
-
-
-def _filled_cells(names: tuple[str, ...], cells: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(names, cells, strict=True):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # the enclosing function has not assigned it yet
-            continue
-
-
-def _without_asset() -> SignatureError:
-    return SignatureError("From needs an asset: Annotated[list, From(other)]")

@@ -20,7 +20,7 @@ from flowstone.runner.failure import Failure, describe
 from flowstone.runner.journal import Journal
 from flowstone.runner.ledger import Ledger, now
 from flowstone.runner.queue import ReadyQueue
-from flowstone.runner.step import Lost, Made, Version, call_async, call_in_thread, is_async
+from flowstone.runner.step import Lost, Made, Version, call_async, call_in_thread
 from flowstone.store.base import LEASE_SECONDS
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class _Execution:
     async def _call(self, step: Step, draft: Draft, causes: Sequence[Cause]) -> Outcome:
         """Call the function as soon as there is a thread for it, or at once if it is async."""
         arguments = self._arguments(step, draft)
-        if is_async(step.asset):
+        if step.asset.is_async:
             self._ledger.running(draft, causes)
             return await call_async(step.asset, arguments, self._tools.values)
         async with self._threads:

@@ -127,14 +127,6 @@ Outcome = Made | Lost | Failure
 Arguments = dict[str, Any]
 
 
-def is_async(asset: AnyAsset) -> bool:
-    """Whether calling the function does nothing but make a coroutine.
-
-    A decorated one counts by its outermost layer: that is what is called.
-    """
-    return inspect.iscoroutinefunction(asset.fn)
-
-
 async def call_in_thread(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
     """Run one step in a thread; what the user's code raises comes back as a ``Failure``.
 

@@ -1,0 +1,100 @@
+"""How a run ended, for the caller: statuses, rows and values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowstone.errors import RunFailedError, ValueLostError
+from flowstone.runner.step import Input
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flowstone.core.plan import Plan
+    from flowstone.core.records import Materialization
+    from flowstone.runner.events import Ending
+    from flowstone.runner.run import Report
+    from flowstone.values import ValueStore
+
+
+class RunResult:
+    """How a run ended, and the values of its assets.
+
+    ``result["revenue"]`` decodes that asset's value; each call gives a fresh copy of a mutable
+    one. ``statuses`` says of every asset how its step ended: ``materialized``, ``reused``,
+    ``failed``, ``skipped`` or ``cancelled``. ``rows`` are the materializations this run recorded.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        plan: Plan,
+        report: Report,
+        rows: Sequence[Materialization],
+        values: ValueStore,
+    ) -> None:
+        self.run_id = run_id
+        self.plan = plan
+        self.rows = list(rows)
+        self.run = report.run
+        self.statuses: dict[str, Ending] = {step.name: report.endings[step.name] for step in plan}
+        self.failures = report.failures
+        self._versions = report.versions
+        self._values = values
+
+    @property
+    def ok(self) -> bool:
+        """Whether every asset has its value."""
+        return all(status in ("materialized", "reused") for status in self.statuses.values())
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of an asset of this run.
+
+        Raises:
+            UnknownDependencyError: if the graph has no such asset; it names the nearest.
+            ValueLostError: if there is no value: it failed, was not kept, or was lost; or if it
+                is one of very many that were reused on the way to the targets, and was not read.
+        """
+        asset = self.plan.request.graph[name]
+        version = self._versions.get(name)
+        if version is None:
+            state = self.statuses.get(name, "not part of this run")
+            msg = f"asset {name!r} has no value: it is {state}"
+            raise ValueLostError(msg)
+        if version.pointer is None and version.is_held:
+            return version.held
+        if version.pointer is not None and version.pointer.unread:
+            msg = f"the value of asset {name!r} was reused without being read; make it a target"
+            raise ValueLostError(msg)
+        return Input(asset, version.pointer).take(self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._versions
+
+    def __repr__(self) -> str:
+        return f"<RunResult {self.run_id}: {describe_counts(self.run.counts)}>"
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """``"2 materialized, 1 reused"``, or that there was nothing to do."""
+    order = ("materialized", "reused", "failed", "skipped", "cancelled")
+    told = [f"{counts[name]} {name}" for name in order if counts.get(name)]
+    return ", ".join(told) or "nothing to do"
+
+
+def run_failed(result: RunResult) -> RunFailedError:
+    """The error of a run, with the first failure as its cause."""
+    failed = [f"{name} ({failure.line})" for name, failure in result.failures.items()]
+    skipped = [name for name, status in result.statuses.items() if status == "skipped"]
+    cancelled = [name for name, status in result.statuses.items() if status == "cancelled"]
+    message = f"failed: {', '.join(failed)}" if failed else ""
+    if skipped and failed:
+        message += f"; skipped for it: {', '.join(skipped)}"
+    elif skipped:
+        message = f"skipped: {', '.join(f'{name} ({result.plan[name].why})' for name in skipped)}"
+    if cancelled:
+        message += f"{'; ' if message else ''}cancelled: {', '.join(cancelled)}"
+    error = RunFailedError(message, result)
+    for failure in list(result.failures.values())[:1]:
+        error.__cause__ = failure.exception
+    return error

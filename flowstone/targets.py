@@ -1,0 +1,94 @@
+"""What a run is asked for: from assets, modules and selections to a graph and names in it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from flowstone.core.asset import AnyAsset
+from flowstone.core.dag import AssetGraph, is_asset
+from flowstone.errors import ConfigError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Target: TypeAlias = AnyAsset | str | ModuleType
+Assets: TypeAlias = AssetGraph | ModuleType | Iterable[AnyAsset | ModuleType]
+
+
+def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
+    """The graph that targets are looked up in.
+
+    Raises:
+        DefinitionError: if it can't be built; all errors at once.
+    """
+    modules = [target for target in targets if isinstance(target, ModuleType)]
+    given = [target for target in targets if is_asset(target)]
+    for target in targets:
+        if not isinstance(target, (str, ModuleType)) and not is_asset(target):
+            msg = f"a target is an asset, a module or a selection, not {_kind(target)}"
+            raise TargetError(msg)
+    if isinstance(assets, AssetGraph):
+        return assets
+    _check_listable(assets)
+    if isinstance(assets, ModuleType):
+        modules.append(assets)
+    elif assets is not None:
+        listed = list(assets)
+        modules += [each for each in listed if isinstance(each, ModuleType)]
+        plain = [each for each in listed if not isinstance(each, ModuleType)]
+        if not modules:
+            return AssetGraph([*plain, *_assets(given)])
+        given = [*plain, *given]
+    if not modules and not given:
+        modules = [sys.modules["__main__"]]
+    found = _assets(given) + [v for m in modules for v in vars(m).values() if is_asset(v)]
+    if not found:
+        names = ", ".join(module.__name__ for module in modules)
+        msg = f"{names} has no assets; decorate a function with @asset, or pass assets=[...]"
+        raise TargetError(msg)
+    return AssetGraph.from_targets(found)
+
+
+def _check_listable(assets: object) -> None:
+    if isinstance(assets, str) or not isinstance(assets, (type(None), ModuleType, Iterable)):
+        msg = f"assets= is a graph, a module or a list of assets, not {_kind(assets)}"
+        raise TargetError(msg)
+
+
+def config_mapping(config: object) -> Mapping[str, Any]:
+    """The ``config=`` argument, empty for None.
+
+    Raises:
+        ConfigError: if it is no mapping.
+    """
+    if config is not None and not isinstance(config, Mapping):
+        msg = f"config= is a mapping like {{'asset.parameter': value}}, not {_kind(config)}"
+        raise ConfigError(msg)
+    return config or {}
+
+
+def _kind(value: object) -> str:
+    """What was given instead, and how to mend it where that is plain."""
+    if isinstance(value, FunctionType):
+        return f"the function {value.__name__}; decorate it with @asset"
+    if is_asset(value):
+        return f"one asset; write [{getattr(value, 'name', '')}]"
+    kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    return f"{kind}; give several one by one" if isinstance(value, (list, tuple, set)) else kind
+
+
+def _assets(values: Iterable[Any]) -> list[AnyAsset]:
+    return [value for value in values if is_asset(value)]
+
+
+def chosen(graph: AssetGraph, targets: Sequence[Target], exclude: tuple[str, ...]) -> list[str]:
+    """The names of the targets; of everything, if there are none."""
+    selections = [target for target in targets if isinstance(target, str)]
+    named = _assets(targets)
+    for target in targets:
+        if isinstance(target, ModuleType):
+            named += _assets(vars(target).values())
+    return graph.select(*selections, *(asset.name for asset in named), exclude=exclude)
