@@ -121,8 +121,13 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Materialization
         yield rolled_back
 
 
-@pytest.fixture
-async def fs(database_18: str, tmp_path: Path) -> AsyncIterator[Flowstone]:
-    """An open connection to an empty database and an empty value store."""
-    async with Flowstone(database_url=database_18, home=tmp_path / "home") as opened:
+@pytest.fixture(params=["postgres", "memory"])
+async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Flowstone]:
+    """An open connection over each store."""
+    if request.param == "memory":
+        async with Flowstone(store=MemoryStore(), home=tmp_path / "home") as opened:
+            yield opened
+        return
+    database = request.getfixturevalue("database_18")
+    async with Flowstone(database_url=database, home=tmp_path / "home") as opened:
         yield opened

@@ -19,27 +19,14 @@ from flowstone.errors import (
     UnknownDependencyError,
     ValueLostError,
 )
-from flowstone.store.memory import MemoryStore
 from flowstone.testing import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from flowstone.core.asset import AnyAsset
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["postgres", "memory"])
-async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Flowstone]:
-    """An open connection over each store."""
-    if request.param == "memory":
-        async with Flowstone(store=MemoryStore(), home=tmp_path / "home") as opened:
-            yield opened
-        return
-    database = request.getfixturevalue("database_18")
-    async with Flowstone(database_url=database, home=tmp_path / "home") as opened:
-        yield opened
 
 
 def constant(name: str, value: Any, **options: Any) -> AnyAsset:

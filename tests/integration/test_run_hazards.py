@@ -19,23 +19,11 @@ from flowstone.runner.events import Event, StepFinished
 from flowstone.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from flowstone.core.asset import AnyAsset
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["postgres", "memory"])
-async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Flowstone]:
-    """An open connection over each store."""
-    if request.param == "memory":
-        async with Flowstone(store=MemoryStore(), home=tmp_path / "home") as opened:
-            yield opened
-        return
-    database = request.getfixturevalue("database_18")
-    async with Flowstone(database_url=database, home=tmp_path / "home") as opened:
-        yield opened
 
 
 @asset
