@@ -2,31 +2,31 @@
 
 ```text
 FlowstoneError
-├── DefinitionError            what the user wrote can't be a graph
-│   ├── SignatureError         a parameter that can't be read
-│   ├── UnknownDependencyError a parameter that names nothing
-│   ├── DuplicateAssetError    one name, two assets
-│   ├── CycleError             assets that need each other
-│   ├── ConfigError            a config value that is unknown or invalid
-│   ├── TargetError            a module that can't be imported or has no assets
-│   └── DefinitionErrors       several of the above, told at once
-├── SelectionError             a selection that can't be read or names nothing
-│   └── EmptySelectionError    a valid pattern that matched no asset
-├── PartitionError             a partition key that can't be written down
-├── HashingError               a value without canonical form
-├── SettingsError              a setting that is unknown or invalid
-├── RunFailedError             at least one asset of a run failed
+├── DefinitionError              what the user wrote can't be a graph
+│   ├── SignatureError           a parameter that can't be read
+│   ├── UnknownDependencyError   a parameter that names nothing
+│   ├── DuplicateAssetError      one name, two assets
+│   ├── CycleError               assets that need each other
+│   ├── ConfigError              a config value that is unknown or invalid
+│   ├── TargetError              a module that can't be imported or has no assets
+│   └── DefinitionErrors         several of the above, told at once
+├── SelectionError               a selection that can't be read or names nothing
+│   └── EmptySelectionError      a valid pattern that matched no asset
+├── PartitionError               a partition key that can't be written down
+├── HashingError                 a value without canonical form
+├── SettingsError                a setting that is unknown or invalid
+├── RunFailedError               at least one asset of a run failed
 ├── ValueStoreError
-│   ├── UnserializableValueError  no codec takes the value
-│   └── ValueLostError            the stored value is missing or altered
+│   ├── UnserializableValueError no codec takes the value
+│   └── ValueLostError           the stored value is missing or altered
 └── StoreError
-    ├── NotFoundError          no such row
-    ├── IllegalTransitionError a status that can't follow another
-    ├── RunActiveError         the row belongs to a run that is alive
-    ├── RunLostError           another process has closed this run
-    ├── DatabaseUnavailableError  no connection to be had
-    ├── SchemaError            the schema is missing, older or newer
-    └── EmbeddedServerError    the embedded Postgres can't be started
+    ├── NotFoundError            no such row
+    ├── IllegalTransitionError   a status that can't follow another
+    ├── RunActiveError           the row belongs to a run that is alive
+    ├── RunLostError             another process has closed this run
+    ├── DatabaseUnavailableError no connection to be had
+    │   └── EmbeddedServerError  the embedded Postgres can't be started
+    └── SchemaError              the schema is missing, older or newer
 ```
 
 Each message names what is wrong and how to mend it, and never holds a secret.
