@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
@@ -209,15 +210,7 @@ class Flowstone:
     async def _plan(self, request: Request) -> Plan:
         names = request.names()
         assets = [request.graph[name] for name in names]
-        request = Request(
-            request.graph,
-            request.targets,
-            await to_thread.run_sync(code_versions, assets),
-            request.config,
-            request.partition,
-            request.force,
-            request.only,
-        )
+        request = replace(request, code_versions=await to_thread.run_sync(code_versions, assets))
         wanted = [*names, *request.inputs()]
         current = await self.store.current(wanted, request.partition)
         looked: dict[str, bool] = {}
@@ -269,9 +262,7 @@ class Flowstone:
         report = Report(run.model_copy(update=done), {step.name: "reused" for step in plan})
         for step in plan:
             if step.current is not None:
-                report.versions[step.name] = Version(
-                    step.asset, step.current.id, step.current.data_version or "", step.current.value
-                )
+                report.versions[step.name] = Version.of(step.asset, step.current)
         await self.store.record_run(report.run)
         tell(RunFinished(run_id, "success", report.run.counts))
         return report

@@ -341,9 +341,7 @@ class _Execution:
 
     def _stands(self, name: str, made: Materialization) -> None:
         asset = self._plan.request.graph[name]
-        self._report.versions[name] = Version(
-            asset, made.id, made.data_version or "", made.value, takers=self._takers[name]
-        )
+        self._report.versions[name] = Version.of(asset, made, self._takers[name])
 
     def _ingredients(self, step: Step, read: Mapping[tuple[str, str], Version]) -> Ingredients:
         upstream = {input_name(*edge): version.data_version for edge, version in read.items()}

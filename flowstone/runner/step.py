@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 from anyio import to_thread
@@ -17,11 +17,14 @@ from flowstone.values import Saved, is_shareable
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from flowstone.core.asset import AnyAsset
-    from flowstone.core.records import ValuePointer
+    from flowstone.core.records import Materialization, ValuePointer
     from flowstone.values import ValueStore
+
+T = TypeVar("T")
+A = TypeVarTuple("A")
 
 _NOTHING = object()
 #: Values of these types are taken in on the event loop: a thread would cost more than the work.
@@ -69,6 +72,11 @@ class Version:
     held: Any = _NOTHING
     takers: int = 0
 
+    @classmethod
+    def of(cls, asset: AnyAsset, made: Materialization, takers: int = 0) -> Version:
+        """The version that a recorded materialization is."""
+        return cls(asset, made.id, made.data_version or "", made.value, takers=takers)
+
     @property
     def is_held(self) -> bool:
         """Whether the object is still in memory."""
@@ -97,15 +105,14 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The function returned ``value``; ``saved`` is None for an asset that is not kept."""
+    """The function returned ``value``; ``saved`` is None for an asset that is not kept.
+
+    Such a value has a data version that equals no other.
+    """
 
     value: Any
     saved: Saved | None
-
-    @property
-    def data_version(self) -> str:
-        """The data version; without a canonical form one that equals no other."""
-        return self.saved.data_version if self.saved else f"unkept-{materialization_id().hex}"
+    data_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +139,7 @@ async def call_in_thread(asset: AnyAsset, arguments: Arguments, values: ValueSto
 
     Being cancelled, it leaves the thread to itself.
     """
-    outcome = await to_thread.run_sync(
-        _call_sync, asset, arguments, values, limiter=_unlimited(), abandon_on_cancel=True
-    )
+    outcome = await _in_thread(_call_sync, asset, arguments, values)
     if isinstance(outcome, Awaited):
         return await _awaited(asset, outcome.result, values)
     return outcome
@@ -155,13 +160,7 @@ async def call_async(asset: AnyAsset, arguments: Arguments, values: ValueStore) 
     """Run one step on the event loop, and what it costs to decode and encode in a thread."""
     at_hand = all(each.at_hand for each in arguments.values() if isinstance(each, Input))
     try:
-        taken = (
-            _take(arguments, values)
-            if at_hand
-            else await to_thread.run_sync(
-                _take, arguments, values, limiter=_unlimited(), abandon_on_cancel=True
-            )
-        )
+        taken = _take(arguments, values) if at_hand else await _in_thread(_take, arguments, values)
         if isinstance(taken, Lost):
             return taken
         return await _awaited(asset, asset(**taken), values)
@@ -177,9 +176,7 @@ async def _awaited(asset: AnyAsset, result: Awaitable[Any], values: ValueStore) 
         value = await result
         if type(value) in _SMALL:
             return _keep(asset, value, values)
-        return await to_thread.run_sync(
-            _keep, asset, value, values, limiter=_unlimited(), abandon_on_cancel=True
-        )
+        return await _in_thread(_keep, asset, value, values)
     except BaseException as error:
         if _is_stopped(error):
             raise
@@ -192,9 +189,13 @@ def _is_stopped(error: BaseException) -> bool:
     return cancelled and anyio.current_effective_deadline() == -math.inf
 
 
-def _unlimited() -> anyio.CapacityLimiter:
-    """The run limits how many steps there are at once; anyio's own limit would come on top."""
-    return anyio.CapacityLimiter(math.inf)
+async def _in_thread(work: Callable[[Unpack[A]], T], *arguments: *A) -> T:
+    """Do blocking work in a thread, which a cancelled run leaves to itself.
+
+    The run limits how many steps there are at once; anyio's own limit would come on top.
+    """
+    unlimited = anyio.CapacityLimiter(math.inf)
+    return await to_thread.run_sync(work, *arguments, limiter=unlimited, abandon_on_cancel=True)
 
 
 def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:
@@ -213,9 +214,10 @@ def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:
 
 def _keep(asset: AnyAsset, value: Any, values: ValueStore) -> Made:
     if not asset.keep:
-        return Made(value, None)
+        return Made(value, None, f"unkept-{materialization_id().hex}")
     try:
-        return Made(value, values.save(value, asset.returns))
+        saved = values.save(value, asset.returns)
     except UnserializableValueError as error:
         msg = f"asset {asset.name!r} returned a value that can't be kept: {error}"
         raise UnserializableValueError(msg) from None
+    return Made(value, saved, saved.data_version)

@@ -104,7 +104,9 @@ class PostgresStore:
         present = await self.get_by_id(id)
         values = {"status": status} | _columns(rows.filled(status, columns, present))
         parameters = [*values.values(), id, list(sources(status))]
-        row = await self._first(self._queries.update(list(values)), parameters)
+        async with self._cursor() as cursor:
+            await cursor.execute(self._queries.update(list(values)), parameters)
+            row = await cursor.fetchone()
         if row is not None:
             return rows.materialization(row)
         present = await self.get_by_id(id)
@@ -227,12 +229,15 @@ class PostgresStore:
         await cursor.execute(self._queries.set_current, parameters)
 
     @contextlib.asynccontextmanager
-    async def _cursor(self) -> AsyncIterator[AsyncCursor[dict[str, Any]]]:
-        """A cursor in one transaction; the driver's errors come out as ours."""
+    async def _cursor(self, *, reading: bool = False) -> AsyncIterator[AsyncCursor[dict[str, Any]]]:
+        """A cursor in one transaction; the driver's errors come out as ours.
+
+        One statement that reads needs no transaction around it, and is spared its round trips.
+        """
         try:
             async with (
                 self._pool.connection() as conn,
-                conn.transaction(),
+                contextlib.nullcontext() if reading else conn.transaction(),
                 conn.cursor(row_factory=dict_row) as cursor,
             ):
                 yield cursor
@@ -240,12 +245,12 @@ class PostgresStore:
             raise _translated(error) from error
 
     async def _first(self, statement: Composed, key: Sequence[Any]) -> dict[str, Any] | None:
-        async with self._cursor() as cursor:
+        async with self._cursor(reading=True) as cursor:
             await cursor.execute(statement, key)
             return await cursor.fetchone()
 
     async def _all(self, statement: Composed, key: Sequence[Any]) -> list[dict[str, Any]]:
-        async with self._cursor() as cursor:
+        async with self._cursor(reading=True) as cursor:
             await cursor.execute(statement, key)
             return await cursor.fetchall()
 

@@ -495,7 +495,7 @@ def test_root_copies_programs_that_are_closed_to_others(
 def test_a_user_without_privileges_gets_a_closed_server(public: Path, length: int) -> None:
     home = public / "home" / ("x" * length) / "h"
     found = run_unprivileged(public, home)
-    assert found.pop("socket").startswith("/tmp/flowstone-" if length else str(home))  # noqa: S108
+    assert found.pop("socket").startswith("/tmp/flowstone-" if length else str(home))  # noqa: S108 - where a long path has its socket
     assert found == {
         "mode": 0o700,
         "owner": True,
