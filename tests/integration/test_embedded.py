@@ -104,6 +104,15 @@ def begun(server: EmbeddedServer) -> bool:
     return server.data.parent.is_dir()
 
 
+def sent_guardian(pid: int) -> bool:
+    """Whether a guardian is a child of the process ``pid``."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    commands = [Path(f"/proc/{child}/cmdline") for child in children]
+    with contextlib.suppress(OSError):
+        return any(b"guardian.py" in command.read_bytes() for command in commands)
+    return False
+
+
 def discard(server: EmbeddedServer) -> None:
     """Stop the server and remove what root's lies outside of the test's own folder."""
     server.stop()
@@ -292,6 +301,24 @@ def test_a_kill_during_the_first_start_leaves_nothing_in_the_way(
     server.start()
     scribble(server)
     assert query(server, "SELECT count(*) FROM kept") == 1
+
+
+@only_linux
+def test_nobody_decides_while_the_guardian_of_a_killed_process_is_on_its_way(
+    server: EmbeddedServer, home: Path
+) -> None:
+    folders.prepare(home, find().major)
+    base = str(server.data.parent)
+    earlier = guardian.open_lock(base, "guardian.lock")
+    assert guardian.try_exclusive(earlier)
+    command = [sys.executable, "-c", USER, str(home), str(LINGER_S)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=PACKAGE.parent) as process:
+        assert eventually(lambda: sent_guardian(process.pid))
+        process.kill()
+    assert not guardian.is_free(base, "start.lock")
+    os.close(earlier)
+    server.start()
+    assert query(server, "SELECT 1") == 1
 
 
 @only_linux

@@ -7,7 +7,8 @@ imports the standard library only. Four lock files (``flock``) in one folder car
 the kernel drops them with their holders, so nothing is ever left to clean up:
 
 ``start.lock``
-    exclusive, held while somebody decides to start or to stop.
+    exclusive, held while somebody decides to start or to stop. A guardian on its way inherits it:
+    if the process that sent it is killed, nobody decides anew before the guardian has taken over.
 ``users.lock``
     shared, held by each process that uses the server.
 ``guardian.lock``
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from typing import Any, TypedDict
 
     class Order(TypedDict):
-        """What the guardian needs to know."""
+        """What the guardian needs to know; ``start`` is its descriptor of ``start.lock``."""
 
         base: str
         data: str
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         uid: int
         gid: int
         linger: float
+        start: int
 
 
 PORT = 5432
@@ -193,6 +195,7 @@ def main(order: Order) -> None:
     ours = try_exclusive(lock)
     if os.fork():
         os._exit(0)
+    os.close(order["start"])
     server = None
     if ours:
         _clear_leftovers(order["data"], order["socket"])

@@ -91,12 +91,12 @@ class EmbeddedServer:
 
     def _start(self, owner: account.Account) -> None:
         folders.prepare(self.home, self._binaries.major)
-        with self._deciding():
+        with self._deciding() as start:
             folders.closed_folder(self._folders.socket, account=owner)
             users = guardian.open_lock(str(self._folders.base), "users.lock")
             try:
                 fcntl.flock(users, fcntl.LOCK_SH)
-                self._ensure_running(owner)
+                self._ensure_running(owner, start)
             except BaseException:
                 os.close(users)
                 raise
@@ -163,7 +163,7 @@ class EmbeddedServer:
         return ServerStatus(running, pid, self.data, answer.version)
 
     @contextlib.contextmanager
-    def _deciding(self) -> Iterator[None]:
+    def _deciding(self) -> Iterator[int]:
         fd = guardian.open_lock(str(self._folders.base), "start.lock")
         try:
             deadline = time.monotonic() + _START_LIMIT_S
@@ -173,14 +173,14 @@ class EmbeddedServer:
                     raise EmbeddedServerError(f"another process holds {lock}; end it, or {CURE}")
                 time.sleep(_POLL_S)
             try:
-                yield
+                yield fd
             finally:
                 # a child forked meanwhile keeps a copy of the descriptor: unlock for it too
                 fcntl.flock(fd, fcntl.LOCK_UN)
         finally:
             os.close(fd)
 
-    def _ensure_running(self, owner: account.Account) -> None:
+    def _ensure_running(self, owner: account.Account, start: int) -> None:
         base, socket = str(self._folders.base), self._folders.socket
         launched: int | None = None
         heard = began = time.monotonic()
@@ -197,13 +197,13 @@ class EmbeddedServer:
             elif guardian.is_free(base, "server.lock"):
                 if launched is not None:
                     raise self._failure("ended while it started", launched)
-                launched = self._launch(owner)
+                launched = self._launch(owner, start)
                 heard = time.monotonic()
             self._check_patience(began, heard, launched)
             # each question to a recovering server is a line in its log: ask ever less often
             time.sleep(min(_POLL_S + (time.monotonic() - began) / 20, 0.2))
         if guardian.is_free(base, "guardian.lock"):
-            self._send_guardian(owner, self._binaries)
+            self._send_guardian(owner, self._binaries, start)
 
     def _create_database(self) -> None:
         answer = ask(self._folders.socket, "postgres", f"CREATE DATABASE {DATABASE}")
@@ -217,7 +217,7 @@ class EmbeddedServer:
         if now - began > _START_LIMIT_S:
             raise self._failure("is still not ready", launched)
 
-    def _launch(self, owner: account.Account) -> int:
+    def _launch(self, owner: account.Account, start: int) -> int:
         """Start the server; return where in the log its words begin."""
         reachable = binaries.reachable(self._binaries, owner)
         lock = guardian.open_lock(str(self._folders.base), "server.lock")
@@ -231,10 +231,12 @@ class EmbeddedServer:
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
             os.truncate(log, 0)
         begin = log.stat().st_size if log.exists() else 0
-        self._send_guardian(owner, reachable)
+        self._send_guardian(owner, reachable, start)
         return begin
 
-    def _send_guardian(self, owner: account.Account, programs: binaries.Binaries) -> None:
+    def _send_guardian(
+        self, owner: account.Account, programs: binaries.Binaries, start: int
+    ) -> None:
         order: guardian.Order = {
             "base": str(self._folders.base),
             "data": str(self.data),
@@ -244,6 +246,7 @@ class EmbeddedServer:
             "uid": owner.uid,
             "gid": owner.gid,
             "linger": self._linger,
+            "start": start,
         }
         command = [sys.executable, "-I", "-S", str(guardian.__file__), json.dumps(order)]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
@@ -257,6 +260,7 @@ class EmbeddedServer:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
+                pass_fds=[start],
                 env=_guardian_environment(),
                 timeout=_GUARDIAN_LIMIT_S,
             )
