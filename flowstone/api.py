@@ -19,7 +19,7 @@ from flowstone.runner.events import Listening, RunFinished, RunStarted
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
 from flowstone.runner.step import Version
 from flowstone.settings import Settings
-from flowstone.sources import code_versions
+from flowstone.sources import codes
 from flowstone.store.connect import open_store
 from flowstone.targets import chosen, collect, config_mapping
 from flowstone.values import ValueStore
@@ -114,7 +114,7 @@ class Flowstone:
         request = Request(
             graph=graph,
             targets=tuple(chosen(graph, targets, left_out)),
-            code_versions={},
+            code={},
             config=configs.resolve(graph, config_mapping(config)),
             partition=None if partition is None else partitions.encode(partition),
             force=force,
@@ -210,7 +210,7 @@ class Flowstone:
     async def _plan(self, request: Request) -> Plan:
         names = request.names()
         assets = [request.graph[name] for name in names]
-        request = replace(request, code_versions=await to_thread.run_sync(code_versions, assets))
+        request = replace(request, code=await to_thread.run_sync(codes, assets))
         wanted = [*names, *request.inputs()]
         current = await self.store.current(wanted, request.partition)
         looked: dict[str, bool] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import inspect
 import itertools
@@ -17,6 +18,9 @@ from flowstone.errors import DefinitionError, SignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    #: Says what state something outside is in, at once or as a coroutine.
+    Observer: TypeAlias = Callable[..., Any]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,6 +58,12 @@ class Asset(Generic[P, R]):
         description: str | None = None,
         owners: Iterable[str] = (),
         code_version: str | None = None,
+        ignore: Iterable[Any] = (),
+        track: Iterable[str] = (),
+        observe: Observer | Iterable[Observer] = (),
+        max_age: dt.timedelta | None = None,
+        always: bool = False,
+        aliases: Iterable[str] = (),
         keep: bool = True,
     ) -> None:
         if fn is not None:
@@ -67,10 +77,17 @@ class Asset(Generic[P, R]):
         self.description = description if description is not None else self._docstring()
         self.owners = tuple(_listed(owners)) if owners else ()
         self.code_version = code_version
+        self.ignore = tuple(_listed(ignore)) if ignore else ()
+        self.track = tuple(_listed(track)) if track else ()
+        self.observe = (observe,) if callable(observe) else tuple(_listed(observe))
+        self.max_age = max_age
+        self.always = always
+        self.aliases = tuple(map(named, _listed(aliases))) if aliases else ()
         self.keep = keep
         self.extra: tuple[AnyAsset | str, ...] = ()
         self.problems: list[DefinitionError] = []
         self._check_words()
+        self._check_rules()
         by_parameter = deps if deps and isinstance(deps, Mapping) else {}
         if depends_on or (deps and not by_parameter):
             self._read_extra(depends_on, () if by_parameter else deps)
@@ -184,10 +201,25 @@ class Asset(Generic[P, R]):
                 msg = f"{self.label}: {what} are text, not {type(wrong[0]).__name__}"
                 self.problems.append(SignatureError(msg))
 
+    def _check_rules(self) -> None:
+        """What decides about freshness: rules that can't work are mistakes."""
+        told = ""
+        if self.max_age is not None and not _is_span(self.max_age):
+            told = f"max_age= is a timedelta above zero, not {self.max_age!r}"
+        for name in self.aliases:
+            if name == self.name or not _is_legal(name):
+                told = f"aliases= are names the asset had before, not {name[:80]!r}"
+        for each in self.observe:
+            if not callable(each):
+                told = f"observe= takes functions, not {_kind(each)}"
+        for each in self.track:
+            if not isinstance(each, str):
+                told = f"track= takes names of distributions, not {_kind(each)}"
+        if told:
+            self.problems.append(SignatureError(f"{self.label}: {told}"))
+
     def _check_name(self) -> None:
-        words = _JOINTS.split(self.name)
-        legal = words[0].isidentifier() and all(f"_{word}".isidentifier() for word in words)
-        if not legal or len(self.name.encode("utf-8", "replace")) > _NAME_BYTES:
+        if not _is_legal(self.name):
             msg = (
                 f"{self.name[:80]!r} ({self.place}) can't name an asset: begin with a letter or _,"
                 f" go on with letters, digits, _ . / -, at most {_NAME_BYTES} bytes; set name="
@@ -212,6 +244,16 @@ class Asset(Generic[P, R]):
             msg = f"{self.label}: a generator is not a value; return a list instead of yielding"
             self.problems.append(SignatureError(msg))
         return tuple(parameters)
+
+
+def _is_span(value: object) -> bool:
+    return isinstance(value, dt.timedelta) and value > dt.timedelta()
+
+
+def _is_legal(name: str) -> bool:
+    words = _JOINTS.split(name)
+    legal = words[0].isidentifier() and all(f"_{word}".isidentifier() for word in words)
+    return legal and len(name.encode("utf-8", "replace")) <= _NAME_BYTES
 
 
 _NO_TAGS: frozenset[str] = frozenset()
@@ -263,6 +305,12 @@ def asset(
     description: str | None = ...,
     owners: Iterable[str] = ...,
     code_version: str | None = ...,
+    ignore: Iterable[Any] = ...,
+    track: Iterable[str] = ...,
+    observe: Observer | Iterable[Observer] = ...,
+    max_age: dt.timedelta | None = ...,
+    always: bool = ...,
+    aliases: Iterable[str] = ...,
     keep: bool = ...,
 ) -> Callable[[Callable[P, R]], Asset[P, R]]: ...
 
@@ -287,6 +335,15 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         owners: people or teams that answer for it.
         code_version: pins the code version: only a change of this string, not of the code,
             makes the asset outdated.
+        ignore: functions, classes or modules of the project, or their dotted names, whose edits
+            don't matter to this asset, such as a logging helper.
+        track: names of installed distributions whose versions are part of the code version.
+        observe: functions that say what state the world outside is in, such as a table's last
+            change; what they return is part of the dependency hash. They are called while
+            planning, and may take config parameters of the asset by name, and its ``Context``.
+        max_age: how old the current version may get before it is made again.
+        always: make it in every run, whatever is recorded.
+        aliases: names the asset had before; what was recorded under them is its history.
         keep: False for a value that can't be stored; it then lives for one run.
         **options: the keywords above.
 

@@ -189,6 +189,7 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
             linked = map(_present, asset.linked)
             todo += [each for each in linked if named.get(each.name) is not each]
     problems += [_duplicate(name, list(clashing.values())) for name, clashing in clashes.items()]
+    problems += _clashing_aliases(named)
     return named, problems
 
 
@@ -209,6 +210,17 @@ def _present(asset: AnyAsset) -> AnyAsset:
 def _no_asset(value: object) -> DefinitionError:
     shown = getattr(value, "__name__", None) or f"a value of type {type(value).__name__}"
     return DefinitionError(f"{shown} is no asset; decorate it with @asset")
+
+
+def _clashing_aliases(named: Mapping[str, AnyAsset]) -> Iterator[DuplicateAssetError]:
+    """A name that an asset had before must not be the name, or former name, of another."""
+    owners: dict[str, AnyAsset] = {}
+    for asset in named.values():
+        for alias in asset.aliases:
+            other = named.get(alias) or owners.setdefault(alias, asset)
+            if other is not asset:
+                msg = f"alias {alias!r} of {asset.label} also stands for {other.label}; drop one"
+                yield DuplicateAssetError(msg)
 
 
 def _duplicate(name: str, assets: list[AnyAsset]) -> DuplicateAssetError:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from flowstone.core.asset import AnyAsset
+    from flowstone.core.code import Code
     from flowstone.core.dag import AssetGraph
     from flowstone.core.records import Materialization
 
@@ -152,7 +153,7 @@ class Request:
 
     graph: AssetGraph
     targets: tuple[str, ...]
-    code_versions: Mapping[str, str | None]
+    code: Mapping[str, Code]
     config: Mapping[str, Config] = field(default_factory=dict)
     partition: str | None = None
     force: bool = False
@@ -270,7 +271,7 @@ class _Decisions:
         """Decide the step of one asset, all that it needs being decided."""
         request, made = self._request, self._current.get(name)
         asset = request.graph[name]
-        config, code_version = request.config.get(name, NO_CONFIG), request.code_versions[name]
+        config, code_version = request.config.get(name, NO_CONFIG), request.code[name].version
         known, waiting, missing = self._inputs(asset)
         ingredients = Ingredients(name, request.partition, code_version, known, config)
         causes = [Cause("upstream_missing", source) for source in missing]

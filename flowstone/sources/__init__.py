@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowstone.core.code import UNKNOWN_CODE, Code
 from flowstone.core.hashing import combine
 from flowstone.sources.files import Files, UnknownCodeError
 from flowstone.sources.files import is_project as is_project
-from flowstone.sources.live import Code
+from flowstone.sources.live import LiveCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,19 +23,19 @@ if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset
 
 
-def code_versions(assets: Iterable[AnyAsset]) -> dict[str, str | None]:
-    """The code version of each asset by name; None where it can't be told.
+def codes(assets: Iterable[AnyAsset]) -> dict[str, Code]:
+    """The code of each asset by name.
 
     Each file is read once.
     """
     files = Files()
-    return {asset.name: _version(asset, files) for asset in assets}
+    return {asset.name: _code(asset, files) for asset in assets}
 
 
-def _version(asset: AnyAsset, files: Files) -> str | None:
+def _code(asset: AnyAsset, files: Files) -> Code:
     if asset.code_version is not None:
-        return combine("pinned", asset.code_version)
+        return Code(combine("pinned", asset.code_version))
     try:
-        return combine("code", *Code(files).of_asset(asset))
+        return Code(combine("code", *LiveCode(files).of_asset(asset)))
     except UnknownCodeError:
-        return None
+        return UNKNOWN_CODE

@@ -46,7 +46,7 @@ _DESCRIPTORS = (
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
-class Code:
+class LiveCode:
     """What one asset's function is made of; every function and class is followed once."""
 
     def __init__(self, files: Files) -> None:
@@ -78,7 +78,7 @@ class Code:
         return follow(self, value)
 
     @classmethod
-    def _follower(cls, value: Any) -> Callable[[Code, Any], list[str]] | None:
+    def _follower(cls, value: Any) -> Callable[[LiveCode, Any], list[str]] | None:
         """How a piece of code is followed; None for a plain value."""
         for kinds, follow in cls._FOLLOWERS:
             if isinstance(value, kinds):
@@ -201,7 +201,7 @@ class Code:
             return ["dict", str(len(value)), *self._named(sorted(value.items(), key=_key))]
         raise UnknownCodeError(f"a value of type {type(value).__name__} has no canonical form")
 
-    _FOLLOWERS: tuple[tuple[Any, Callable[[Code, Any], list[str]]], ...] = (
+    _FOLLOWERS: tuple[tuple[Any, Callable[[LiveCode, Any], list[str]]], ...] = (
         (types.FunctionType, _function),
         (Asset, _asset),
         (functools.partial, _partial),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowstone import Asset, AssetGraph
+from flowstone.core.code import Code
 from flowstone.core.config import Config
 from flowstone.core.plan import Ingredients, Plan, Request, draw
 from flowstone.core.records import Materialization
@@ -46,9 +47,8 @@ class State:
             ]
         )
         configs = {name: config(each) for name, each in self.setting.items()}
-        request = Request(
-            graph, tuple(self.targets), self.code, configs, None, self.force, self.only
-        )
+        codes = {name: Code(version) for name, version in self.code.items()}
+        request = Request(graph, tuple(self.targets), codes, configs, None, self.force, self.only)
         return draw(request, self.current, self.lost)
 
 

@@ -16,6 +16,7 @@ from flowstone.cli.progress import PlainScreen, Progress, View
 from flowstone.cli.tables import document, summary, table, why
 from flowstone.cli.words import ago, counted, duration, printable, relative, up_to_date
 from flowstone.core.asset import Asset
+from flowstone.core.code import Code
 from flowstone.core.dag import AssetGraph
 from flowstone.core.plan import Cause, Plan, Request, Step
 from flowstone.core.records import Materialization
@@ -181,7 +182,7 @@ def made(name: str, milliseconds: float = 1200.0) -> Materialization:
 def plan_of(*steps: Step) -> Plan:
     graph = AssetGraph([step.asset for step in steps])
     names = tuple(step.name for step in steps)
-    return Plan(Request(graph, names, dict.fromkeys(names, "1")), list(steps), {})
+    return Plan(Request(graph, names, dict.fromkeys(names, Code("1"))), list(steps), {})
 
 
 def fresh(name: str) -> Step:

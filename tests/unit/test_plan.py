@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flowstone import Asset, AssetGraph
+from flowstone.core.code import Code
 from flowstone.core.config import MASK, Config
 from flowstone.core.plan import Cause, Ingredients, Plan, Request, draw, input_name
 from flowstone.core.records import Materialization
@@ -71,7 +72,8 @@ def drawn(
     **options: Any,
 ) -> Plan:
     versions = dict.fromkeys(graph.names, "v1") | dict(code or {})
-    request = Request(graph, targets or ("c",), versions, **options)
+    codes = {name: Code(version) for name, version in versions.items()}
+    request = Request(graph, targets or ("c",), codes, **options)
     return draw(request, current, frozenset(lost))
 
 

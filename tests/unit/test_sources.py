@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flowstone import Asset, asset
-from flowstone.sources import code_versions, is_project
+from flowstone.sources import codes, is_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ class Project:
 
     def version(self, module: str = "pipeline", name: str = "made") -> str | None:
         self.forget()
-        return code_versions([getattr(import_module(module), name)])[name]
+        return codes([getattr(import_module(module), name)])[name].version
 
 
 @pytest.fixture
@@ -308,9 +308,9 @@ def test_of_a_loaded_module_counts_what_was_loaded(project: Project) -> None:
     before = project.version()
     made = sys.modules["pipeline"].made
     project.write({"helper.py": CHANGED})
-    assert code_versions([made])["made"] == before
+    assert codes([made])["made"].version == before
     reload(sys.modules["helper"])
-    assert code_versions([made])["made"] not in (before, None)
+    assert codes([made])["made"].version not in (before, None)
 
 
 def test_a_module_edited_before_the_first_look_is_unknown(
@@ -320,14 +320,14 @@ def test_a_module_edited_before_the_first_look_is_unknown(
     project.write({"pipeline.py": PIPELINE, "helper.py": HELPER})
     made = import_module("pipeline").made
     project.write({"helper.py": CHANGED + "# longer\n"})
-    assert code_versions([made])["made"] is None
+    assert codes([made])["made"].version is None
 
 
 SCRIPT = """
     import sys
-    from flowstone.sources import code_versions
+    from flowstone.sources import codes
     if __name__ == "__main__":
-        print(code_versions([made])["made"])
+        print(codes([made])["made"].version)
 """
 
 
@@ -357,7 +357,7 @@ def test_script_import_place_and_hash_seed_make_no_difference(
     project.write({"pipeline.py": text, "helper.py": HELPER})
     elsewhere = tmp_path / "another" / "place"
     shutil.copytree(project.folder, elsewhere)
-    imported = "import pipeline; print(pipeline.code_versions([pipeline.made])['made'])"
+    imported = "import pipeline; print(pipeline.codes([pipeline.made])['made'].version)"
     versions = {
         run(project.folder, "pipeline.py"),
         run(project.folder, "pipeline.py", seed="1"),
@@ -383,7 +383,7 @@ def cell(text: str, names: dict[str, Any] | None = None, number: list[int] = [0]
 
 
 def of_cell(text: str, names: dict[str, Any] | None = None) -> str | None:
-    return code_versions([cell(text, names)["made"]])["made"]
+    return codes([cell(text, names)["made"]])["made"].version
 
 
 CELL = """
@@ -537,7 +537,7 @@ def test_what_can_t_be_followed_in_a_cell_is_unknown(text: str) -> None:
 def test_code_without_source_is_unknown() -> None:
     names: dict[str, Any] = {"asset": asset}
     exec("@asset\ndef made(): return 1\n", names)  # noqa: S102 - what a shell does
-    assert code_versions([names["made"]])["made"] is None
+    assert codes([names["made"]])["made"].version is None
 
 
 # Kinds of functions, and what they close over
@@ -583,7 +583,7 @@ def factory() -> dict[str, Any]:
 
 
 def closing_over(value: Any) -> str | None:
-    return code_versions([factory()["closing_over"](value)])["made"]
+    return codes([factory()["closing_over"](value)])["made"].version
 
 
 @pytest.mark.parametrize(
@@ -617,7 +617,7 @@ def test_a_secret_bound_by_partial_is_not_hashed() -> None:
 
 
 def test_an_object_without_canonical_form_is_unknown() -> None:
-    assert code_versions([asset(name="made")(factory()["Scaled"]())])["made"] is None
+    assert codes([asset(name="made")(factory()["Scaled"]())])["made"].version is None
     assert closing_over(types.SimpleNamespace(a=1)) is None
 
 
@@ -628,14 +628,14 @@ def test_a_ring_is_unknown() -> None:
 
 
 def test_an_empty_cell_counts_as_such() -> None:
-    early, late = (code_versions([made])["made"] for made in factory()["late"]())
+    early, late = (codes([made])["made"].version for made in factory()["late"]())
     assert early is not None
     assert early != late
 
 
 def test_a_decorator_s_arguments_count() -> None:
     def version(by: int) -> str | None:
-        return code_versions([factory()["multiplied"](by)])["made"]
+        return codes([factory()["multiplied"](by)])["made"].version
 
     assert version(1) == version(1) != version(2)
 
@@ -646,10 +646,10 @@ def test_a_pinned_version_is_all_there_is() -> None:
         def made() -> object:
             return value
 
-        return code_versions([made])["made"]
+        return codes([made])["made"].version
 
     assert version("1", object()) == version("1", 2) != version("2", 2)
 
 
 def test_an_asset_without_function_has_a_version() -> None:
-    assert code_versions([Asset(name="a")])["a"] is not None
+    assert codes([Asset(name="a")])["a"].version is not None
