@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from anyio import to_thread
-
-from flowstone.core import config as configs
+from flowstone.acts import accepted, act, who
 from flowstone.core import partition as partitions
-from flowstone.core.plan import Plan, Request, draw
 from flowstone.errors import SettingsError, StoreError
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
+from flowstone.planning import planned, request_of
 from flowstone.result import RunResult, run_failed
 from flowstone.runner.events import Listening, RunFinished, RunStarted
+from flowstone.runner.ledger import moves
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
 from flowstone.runner.step import Version
 from flowstone.settings import Settings
-from flowstone.sources import codes
 from flowstone.store.connect import open_store
-from flowstone.targets import chosen, collect, config_mapping
+from flowstone.targets import chosen, collect
 from flowstone.values import ValueStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-    from flowstone.core.records import Materialization
+    from flowstone.core.plan import Plan
+    from flowstone.planning import Forced
     from flowstone.runner.events import Event, Listener
     from flowstone.store.base import MaterializationStore
     from flowstone.targets import Assets, Target
@@ -105,22 +104,22 @@ class Flowstone:
         exclude: Iterable[str] = (),
         config: Mapping[str, Any] | None = None,
         partition: object | None = None,
-        force: bool = False,
+        force: Forced = False,
         only: bool = False,
+        verify: bool = False,
     ) -> Plan:
         """What ``materialize`` would do with the same arguments, and why."""
-        graph = collect(targets, assets)
-        left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-        request = Request(
-            graph=graph,
-            targets=tuple(chosen(graph, targets, left_out)),
-            code={},
-            config=configs.resolve(graph, config_mapping(config)),
-            partition=None if partition is None else partitions.encode(partition),
+        request = request_of(
+            targets,
+            assets,
+            exclude=exclude,
+            config=config,
+            partition=partition,
             force=force,
             only=only,
+            verify=verify,
         )
-        return await self._plan(request)
+        return await planned(request, self.store, self.values, self._cache)
 
     async def materialize(
         self,
@@ -129,8 +128,9 @@ class Flowstone:
         exclude: Iterable[str] = (),
         config: Mapping[str, Any] | None = None,
         partition: object | None = None,
-        force: bool = False,
+        force: Forced = False,
         only: bool = False,
+        verify: bool = False,
         raise_on_error: bool = True,
         max_concurrency: int | None = None,
         on_event: Listener | None = None,
@@ -145,8 +145,11 @@ class Flowstone:
             exclude: selections to leave out of the targets.
             config: ``{"asset": {"parameter": value}}`` or ``{"asset.parameter": value}``.
             partition: the key the run is for, given to every step.
-            force: run the targets even if they are fresh.
+            force: run the targets even if they are fresh; or a selection (or several) of what to
+                run so.
             only: make just the targets, from what is recorded of their inputs.
+            verify: execute fresh assets too, and compare what they make with what is recorded,
+                which stands. One that differs counts as failed.
             raise_on_error: raise ``RunFailedError`` if an asset fails; else only say so in
                 the result.
             max_concurrency: how many functions run in threads at once.
@@ -168,6 +171,7 @@ class Flowstone:
             partition=partition,
             force=force,
             only=only,
+            verify=verify,
         )
         return await self.carry_out(
             plan,
@@ -194,11 +198,11 @@ class Flowstone:
         tell = Listening(on_event or _ignore)
         concurrency = max_concurrency or default_concurrency()
         tools = Tools(self.store, self.values, tell, step_logger, concurrency)
-        if plan.counts["materialize"] or plan.counts["blocked"]:
+        if plan.is_idle:
+            report, rows = await self._record_idle(plan, run_id, tell), []
+        else:
             report = await execute(plan, run_id, partition, tools)
             rows = await self.store.get_by_run_id(run_id)
-        else:
-            report, rows = await self._record_nothing(plan, run_id, tell), []
         await self._read_values(plan, report)
         result = RunResult(run_id, plan, report, rows, self.values)
         if tell.error is not None:
@@ -207,51 +211,73 @@ class Flowstone:
             raise run_failed(result)
         return result
 
-    async def _plan(self, request: Request) -> Plan:
-        names = request.names()
-        assets = [request.graph[name] for name in names]
-        request = replace(request, code=await to_thread.run_sync(codes, assets))
-        wanted = [*names, *request.inputs()]
-        current = await self.store.current(wanted, request.partition)
-        looked: dict[str, bool] = {}
-        while True:
-            lost = frozenset(name for name, there in looked.items() if not there)
-            plan = draw(request, current, lost)
-            new = await to_thread.run_sync(self._look_through, plan, looked)
-            if not new:
-                return plan
-            looked |= new
+    async def accept(
+        self,
+        *targets: Target,
+        reason: str,
+        assets: Assets | None = None,
+        config: Mapping[str, Any] | None = None,
+        partition: object | None = None,
+        actor: str | None = None,
+    ) -> list[str]:
+        """Let the current versions of the targets stand for the code, inputs and config of now.
 
-    def _look_through(self, plan: Plan, looked: Mapping[str, bool]) -> dict[str, bool]:
-        """Whether the values are there that a run would read, and that making lost ones takes.
+        Nothing is executed. Each gets a new materialization with the value it had, and an entry
+        in the audit that says who did so, when and why. Gives the names that were not fresh.
 
-        The latter in the same pass: a chain of lost values costs one look at each.
+        Args:
+            targets: assets, modules or selections; just these, not what they need.
+            reason: why; it is recorded.
+            assets: where names are looked up, as for ``materialize``.
+            config: config values, as for ``materialize``.
+            partition: the key whose current versions are meant.
+            actor: who does so; the user of this process when left out.
+
+        Raises:
+            AcceptError: if a target has no current version with a value, or an input of it that
+                is not accepted would be made first.
         """
-        steps = {step.name: step for step in plan}
-        new: dict[str, bool] = {}
-        unknown = {n: m for n, m in plan.values_needed().items() if n not in looked}
-        while unknown:
-            there = self._look(unknown)
-            new |= there
-            lost = [steps[name] for name, found in there.items() if not found and name in steps]
-            sources = {
-                source for step in lost for parameter, source in step.asset.edges if parameter
-            }
-            reused = [steps[name] for name in sources if name in steps and name not in new]
-            unknown = {
-                step.name: step.current
-                for step in reused
-                if step.action == "reuse" and step.current is not None and step.name not in looked
-            }
-        return new
+        request = request_of(targets, assets, config=config, partition=partition, accept=True)
+        plan = await planned(request, self.store, self.values, self._cache)
+        return await accepted(plan, self.store, actor or who(), reason)
 
-    def _look(self, made: Mapping[str, Materialization]) -> dict[str, bool]:
-        pointers = {name: row.value for name, row in made.items()}
-        kept = {name: pointer for name, pointer in pointers.items() if pointer is not None}
-        there = dict(zip(kept, self.values.present(list(kept.values())), strict=True))
-        return {name: there.get(name, False) for name in made}
+    async def invalidate(
+        self,
+        *targets: Target,
+        reason: str,
+        assets: Assets | None = None,
+        partition: object | None = None,
+        downstream: bool = False,
+        actor: str | None = None,
+    ) -> list[str]:
+        """Never reuse the current versions of the targets again; there is no way back.
 
-    async def _record_nothing(self, plan: Plan, run_id: str, tell: Listener) -> Report:
+        The next run makes them anew. Gives the names that had a version to invalidate.
+
+        Args:
+            targets: assets, modules or selections.
+            reason: why; it is recorded in the audit.
+            assets: where names are looked up, as for ``materialize``.
+            partition: the key whose versions are meant.
+            downstream: all that depends on the targets too.
+            actor: who does so; the user of this process when left out.
+        """
+        graph = collect(targets, assets)
+        names = chosen(graph, targets, ())
+        if downstream:
+            below = [each for n in names for each in graph.dependents(n, transitive=True)]
+            names = [name for name in graph.execution_order() if name in {*names, *below}]
+        key = None if partition is None else partitions.encode(partition)
+        acts = [act(actor or who(), "invalidate", name, key, reason) for name in names]
+        found = await self.store.invalidate(names, key, acts)
+        return [name for name in names if name in found]
+
+    @property
+    def _cache(self) -> Path:
+        return self.settings.home / "cache"
+
+    async def _record_idle(self, plan: Plan, run_id: str, tell: Listener) -> Report:
+        """Record a run that makes nothing; what it reuses from history becomes current."""
         run = new_run(plan, run_id)
         tell(RunStarted(run_id, len(plan), 0))
         done = {
@@ -263,7 +289,7 @@ class Flowstone:
         for step in plan:
             if step.current is not None:
                 report.versions[step.name] = Version.of(step.asset, step.current)
-        await self.store.record_run(report.run)
+        await self.store.record_run(report.run, decisions=moves(plan, run))
         tell(RunFinished(run_id, "success", report.run.counts))
         return report
 

@@ -15,6 +15,7 @@ FlowstoneError
 ├── PartitionError               a partition key that can't be written down
 ├── HashingError                 a value without canonical form
 ├── SettingsError                a setting that is unknown or invalid
+├── AcceptError                  an asset whose current version can't be accepted
 ├── RunFailedError               at least one asset of a run failed
 ├── ValueStoreError
 │   ├── UnserializableValueError no codec takes the value
@@ -123,6 +124,10 @@ class HashingError(FlowstoneError):
 
 class SettingsError(FlowstoneError):
     """A setting that is unknown or has an invalid value."""
+
+
+class AcceptError(FlowstoneError):
+    """An asset whose current version can't stand for the code, inputs and config of now."""
 
 
 class RunFailedError(FlowstoneError):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flowstone.core.code import UNKNOWN_CODE, Code
 from flowstone.core.status import RunStatus, Status
+
+DecisionKind = Literal["cut_off", "history", "alias", "verified", "differs"]
 
 
 class Record(BaseModel):
@@ -99,12 +102,41 @@ class Run(Record):
     completed_at: dt.datetime | None = None
 
 
+class Decision(Record):
+    """How a run decided about a step that it did not materialize, other than plain reuse.
+
+    ``kind`` is ``cut_off`` (its inputs turned out to be the same), ``history`` (an earlier success
+    became current), ``alias`` (what was recorded under a former name did), ``verified`` or
+    ``differs`` (it was executed and compared). ``materialization_id`` is the version that stands.
+    """
+
+    run_id: str
+    asset_name: str
+    partition: str | None = None
+    kind: DecisionKind
+    causes: list[dict[str, Any]] = Field(default_factory=list)
+    materialization_id: uuid.UUID
+
+
+class Act(Record):
+    """What a person did: who, when, to which asset, and why."""
+
+    at: dt.datetime
+    actor: str
+    action: Literal["accept", "invalidate"]
+    asset_name: str | None = None
+    partition: str | None = None
+    reason: str | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
 @dataclass(slots=True, eq=False)
 class Draft:
     """A row that a run is still writing; the journal takes down its state from time to time.
 
     ``recorded`` is the status the store knows, None before the first write. The other fields are
-    those of ``Materialization``; ``edges`` is written with a success.
+    those of ``Materialization``; ``edges`` is written with a success, and so is the ``code`` that
+    was run.
     """
 
     id: uuid.UUID
@@ -131,3 +163,4 @@ class Draft:
     error_traceback: str | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
     edges: list[LineageEdge] = field(default_factory=list)
+    code: Code = UNKNOWN_CODE

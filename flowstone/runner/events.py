@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 #: How a step ended: its function ran, a recorded value stood in for it, it failed, something it
-#: needs failed, or the run was stopped.
-Ending = Literal["materialized", "reused", "failed", "skipped", "cancelled"]
+#: needs failed, or the run was stopped. A run that verifies executes fresh steps too: what they
+#: made was the recorded value again, or another one.
+Ending = Literal["materialized", "reused", "failed", "skipped", "cancelled", "verified", "differs"]
 
 
 @dataclass(frozen=True, slots=True)

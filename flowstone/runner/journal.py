@@ -10,7 +10,7 @@ import anyio
 if TYPE_CHECKING:
     import uuid
 
-    from flowstone.core.records import Draft
+    from flowstone.core.records import Decision, Draft
     from flowstone.store.base import MaterializationStore
 
 #: Rows that may wait to be written before the run waits for the journal.
@@ -29,6 +29,7 @@ class Journal:
         self._store = store
         self._run_id = run_id
         self._waiting: dict[uuid.UUID, Draft] = {}
+        self._decisions: list[Decision] = []
         self._wake = anyio.Event()
         self._room = anyio.Event()
         self._closed = False
@@ -36,6 +37,11 @@ class Journal:
     def put(self, draft: Draft) -> None:
         """Take down the row's state; it is written soon, together with others."""
         self._waiting[draft.id] = draft
+        self._wake.set()
+
+    def note(self, decision: Decision) -> None:
+        """Take down a decision; it is written together with the rows that are waiting."""
+        self._decisions.append(decision)
         self._wake.set()
 
     async def room(self) -> None:
@@ -54,19 +60,24 @@ class Journal:
         Raises:
             StoreError: when the store fails; what was put down since is lost then.
         """
-        while self._waiting or not self._closed:
+        while self._is_behind or not self._closed:
             await self._wake.wait()
             self._wake = anyio.Event()
-            while self._waiting:
+            while self._is_behind:
                 await self._write_batch()
+
+    @property
+    def _is_behind(self) -> bool:
+        return bool(self._waiting or self._decisions)
 
     async def _write_batch(self) -> None:
         drafts = list(self._waiting.values())
         # Steps go on while the batch is on its way: what is written is the state of now.
         states = [copy.copy(draft) for draft in drafts]
         self._waiting.clear()
+        decisions, self._decisions = self._decisions, []
         self._room.set()
         self._room = anyio.Event()
-        await self._store.write(self._run_id, states)
+        await self._store.write(self._run_id, states, decisions)
         for draft, state in zip(drafts, states, strict=True):
             draft.recorded = state.recorded

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from flowstone.core.records import Draft, LineageEdge
+from flowstone.core.cause import Cause, in_words
+from flowstone.core.ingredients import short
+from flowstone.core.records import Decision, Draft, LineageEdge
 from flowstone.ids import materialization_id
 from flowstone.runner.events import Ending, StepFinished, StepStarted
+from flowstone.runner.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from flowstone.core.plan import Cause, Ingredients, Step
-    from flowstone.core.records import Run
+    from flowstone.core.ingredients import Ingredients
+    from flowstone.core.plan import Plan, Step
+    from flowstone.core.records import DecisionKind, Materialization, Run
     from flowstone.runner.events import Listener
-    from flowstone.runner.failure import Failure
     from flowstone.runner.journal import Journal
     from flowstone.runner.step import Made, Version
 
@@ -42,7 +45,8 @@ class Ledger:
                 run_id=self._run.run_id,
                 executor_node=self._run.executor_node,
                 upstream_assets=list(step.asset.depends_on),
-                code_version=step.code_version,
+                code_version=step.code.version,
+                code=step.code,
                 causes=[cause.to_dict() for cause in causes],
                 metadata=step.asset.metadata,
             )
@@ -61,7 +65,7 @@ class Ledger:
         """The step's function is about to be called."""
         draft.status, draft.started_at = "running", now()
         self._journal.put(draft)
-        why = "; ".join(map(str, causes))
+        why = in_words(tuple(causes))
         self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
 
     def made(
@@ -72,7 +76,7 @@ class Ledger:
         read: Mapping[tuple[str, str], Version],
     ) -> None:
         """The step has its value; ``read`` are the versions it took, by parameter and asset."""
-        draft.dependency_hash = ingredients.dependency_hash
+        draft.dependency_hash = ingredients.dependency_hash()
         draft.data_version = made.data_version
         draft.value = made.saved and made.saved.pointer
         draft.inputs = ingredients.recorded()
@@ -110,9 +114,31 @@ class Ledger:
         self._close(draft)
         self._end(step.name, "cancelled")
 
-    def reused(self, name: str) -> None:
-        """A recorded value stands in for the step, found out while running; there is no row."""
-        self._end(name, "reused")
+    def reused(
+        self,
+        name: str,
+        kind: DecisionKind,
+        made: Materialization,
+        causes: Sequence[Cause] = (),
+        detail: str = "",
+    ) -> None:
+        """A recorded version stands in for the step, found out while running; there is no row."""
+        self._journal.note(decided(self._run, name, kind, made, causes))
+        self._end(name, "reused", detail=detail)
+
+    def comparing(self, step: Step) -> None:
+        """A fresh step's function is about to be called, to compare what it makes."""
+        self._tell(StepStarted(self._run.run_id, step.name, "to verify"))
+
+    def compared(self, step: Step, outcome: Made | Failure) -> None:
+        """A fresh step was executed to see whether it makes the same value again."""
+        made = step.current
+        if made is None:
+            return
+        ending, causes = _comparison(made, outcome)
+        self._journal.note(decided(self._run, step.name, ending, made, causes))
+        trace = outcome.traceback if isinstance(outcome, Failure) else ""
+        self._end(step.name, ending, detail=in_words(causes), traceback=trace)
 
     def _close(self, draft: Draft) -> None:
         draft.completed_at = now()
@@ -133,6 +159,40 @@ class Ledger:
         self.endings[name] = ending
         run_id = self._run.run_id
         self._tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
+
+
+def _comparison(
+    made: Materialization, outcome: Made | Failure
+) -> tuple[Literal["verified", "differs"], tuple[Cause, ...]]:
+    if isinstance(outcome, Failure):
+        return "differs", (Cause("value_differs", outcome.line),)
+    if outcome.data_version == made.data_version:
+        return "verified", ()
+    versions = short(made.data_version), short(outcome.data_version)
+    return "differs", (Cause("value_differs", "", *versions),)
+
+
+def decided(
+    run: Run, name: str, kind: DecisionKind, made: Materialization, causes: Iterable[Cause] = ()
+) -> Decision:
+    """A run's decision about a step that it does not materialize."""
+    return Decision.model_construct(
+        run_id=run.run_id,
+        asset_name=name,
+        partition=run.partition,
+        kind=kind,
+        causes=[cause.to_dict() for cause in causes],
+        materialization_id=made.id,
+    )
+
+
+def moves(plan: Plan, run: Run) -> list[Decision]:
+    """The versions that become current because the plan reuses them."""
+    return [
+        decided(run, step.name, step.origin, step.current, step.causes)
+        for step in plan.moved
+        if step.current is not None and step.origin in ("history", "alias")
+    ]
 
 
 def now() -> dt.datetime:

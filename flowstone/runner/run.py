@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from flowstone.core.cause import Cause
 from flowstone.core.context import Context, Logger
-from flowstone.core.plan import Cause, Ingredients, Plan, Step, input_name
+from flowstone.core.decide import Wanted, input_name, is_too_old
 from flowstone.core.records import Run
 from flowstone.errors import ValueLostError
 from flowstone.runner.events import RunFinished, RunStarted
 from flowstone.runner.failure import Failure, describe
+from flowstone.runner.history import History
 from flowstone.runner.journal import Journal
-from flowstone.runner.ledger import Ledger, now
+from flowstone.runner.ledger import Ledger, moves, now
 from flowstone.runner.queue import ReadyQueue
 from flowstone.runner.step import Lost, Made, Version, call_async, call_in_thread
 from flowstone.store.base import LEASE_SECONDS
@@ -26,7 +28,9 @@ from flowstone.store.base import LEASE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from flowstone.core.records import Draft, Materialization
+    from flowstone.core.ingredients import Ingredients
+    from flowstone.core.plan import Plan, Step
+    from flowstone.core.records import DecisionKind, Draft, Materialization
     from flowstone.runner.events import Ending, Listener
     from flowstone.runner.step import Arguments, Outcome
     from flowstone.store.base import MaterializationStore
@@ -94,6 +98,7 @@ class _Execution:
         self._run = new_run(plan, run_id)
         self._journal = Journal(tools.store, run_id)
         self._ledger = Ledger(self._run, self._journal, tools.tell)
+        self._history = History(tools.store, plan.request.partition)
         self._report = Report(self._run, self._ledger.endings)
         self._threads = anyio.CapacityLimiter(tools.concurrency)
         self._steps = list(plan)
@@ -103,7 +108,7 @@ class _Execution:
         self._takers = Counter(
             source
             for step in plan
-            if step.action != "reuse"
+            if step.action != "reuse" or plan.request.verify
             for parameter, source in step.asset.edges
             if parameter
         )
@@ -115,7 +120,7 @@ class _Execution:
         self._take_over()
         certain = [s for s in self._plan if s.action == "materialize" and not s.may_cut_off]
         drafts = [self._ledger.open(step, step.causes) for step in certain]
-        await self._tools.store.start_run(self._run, drafts)
+        await self._tools.store.start_run(self._run, drafts, moves(self._plan, self._run))
         self._tools.tell(RunStarted(self._run.run_id, len(self._plan), len(self._plan.to_run)))
         async with anyio.create_task_group() as writers:
             writers.start_soon(self._write)
@@ -140,7 +145,12 @@ class _Execution:
         for step in self._plan:
             if step.action == "reuse" and step.current is not None:
                 self._stands(step.name, step.current)
-                self._ledger.endings[step.name] = "reused"
+                if not self._is_verified(step):
+                    self._ledger.endings[step.name] = "reused"
+
+    def _is_verified(self, step: Step) -> bool:
+        """Whether a fresh step is executed all the same, to compare what it makes."""
+        return self._plan.request.verify and step.asset.keep and step.asset.fn is not None
 
     async def _go(self) -> None:
         async with anyio.create_task_group() as group:
@@ -154,7 +164,8 @@ class _Execution:
         while ready:
             number = ready.pop()
             step = self._steps[number]
-            if step.action == "reuse" and step.name not in self._lost:
+            fresh = step.action == "reuse" and step.name not in self._lost
+            if fresh and not self._is_verified(step):
                 ready += self._queue.done(number)
             else:
                 self._group.start_soon(self._guarded, number)
@@ -194,7 +205,7 @@ class _Execution:
     async def _finish(self) -> None:
         endings = Counter(self._ledger.endings.values())
         status = "success"
-        if self._failure or endings["failed"] or endings["skipped"]:
+        if self._failure or endings["failed"] or endings["skipped"] or endings["differs"]:
             status = "failed"
         elif endings["cancelled"]:
             status = "cancelled"
@@ -211,17 +222,18 @@ class _Execution:
             self._block(number)
             return
         read = {edge: self._report.versions[edge[1]] for edge in step.asset.edges}
+        if step.action == "reuse":
+            await self._verify(number, step, read)
+            return
         ingredients = self._ingredients(step, read)
         causes = self._causes(step, ingredients)
-        if not causes and step.current is not None:
-            self._stands(step.name, step.current)
-            self._ledger.reused(step.name)
+        if await self._stands_already(step, ingredients, causes):
             self._start(self._queue.done(number))
             return
         await self._journal.room()
         await self._fetch([version for (parameter, _), version in read.items() if parameter])
         draft = self._ledger.open(step, causes)
-        match await self._call(step, draft, causes):
+        match await self._call(step, lambda: self._ledger.running(draft, causes), draft.attempt):
             case Made() as made:
                 self._ledger.made(draft, made, ingredients, read)
                 self._hold(step, draft, made)
@@ -229,33 +241,83 @@ class _Execution:
             case Failure() as failure:
                 self._fail(number, draft, failure)
             case Lost(assets):
-                self._recover(number, draft, assets, read)
+                if not self._recover(number, assets, read):
+                    self._fail(number, draft, _gone(assets))
 
-    def _causes(self, step: Step, ingredients: Ingredients) -> tuple[Cause, ...]:
-        """Why the step runs, now that its inputs are known; nothing means it is cut off here."""
-        if not step.may_cut_off or step.current is None:
-            return step.causes
-        causes = tuple(ingredients.causes(step.current))
-        if causes or ingredients.dependency_hash != step.current.dependency_hash:
-            return causes or step.causes
-        if step.name in self._targets and not self._is_present(step.current):
-            return (Cause("value_lost"),)
-        return ()
+    async def _stands_already(
+        self, step: Step, ingredients: Ingredients, causes: Sequence[Cause]
+    ) -> bool:
+        """Whether something recorded was made of just these inputs: it stands in for the step."""
+        if not step.may_cut_off:
+            return False
+        made, kind = await self._earlier(step, ingredients)
+        if made is None:
+            return False
+        self._stands(step.name, made)
+        if kind == "history":
+            self._ledger.reused(step.name, kind, made, causes, "from history")
+        else:
+            self._ledger.reused(step.name, kind, made)
+        return True
+
+    async def _earlier(
+        self, step: Step, ingredients: Ingredients
+    ) -> tuple[Materialization | None, DecisionKind]:
+        """The success that was made of just these, if it can be used, and which one it is."""
+        asset, made = step.asset, step.current
+        kind: DecisionKind = "history"
+        if made is not None and made.status == "success" and ingredients.agree_with(made):
+            kind = "cut_off" if made.asset_name == step.name else "alias"
+        else:
+            for name in (asset.name, *asset.aliases):
+                wanted = Wanted(name, ingredients.dependency_hash(name))
+                made = await self._history.find(wanted)
+                if made is not None:
+                    break
+        if made is None or is_too_old(asset, made, self._plan.request.now):
+            return None, kind
+        if step.name in self._targets and not self._is_present(made):
+            return None, kind
+        return made, kind
+
+    def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
+        """Why the step runs, now that its inputs are known."""
+        if step.current is None or step.name in self._lost:
+            return list(step.causes)
+        known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
+        told = {cause.subject for cause in known if cause.kind == "input_changed"}
+        changed = [c for c in ingredients.causes(step.current) if c.kind == "input_changed"]
+        return [*known, *(cause for cause in changed if cause.subject not in told)]
+
+    async def _verify(
+        self, number: int, step: Step, read: Mapping[tuple[str, str], Version]
+    ) -> None:
+        """Execute a fresh step and compare; what stands is the recorded version all the same."""
+        await self._fetch([version for (parameter, _), version in read.items() if parameter])
+        outcome = await self._call(step, lambda: self._ledger.comparing(step))
+        if isinstance(outcome, Lost):
+            if self._recover(number, outcome.assets, read):
+                return
+            outcome = _gone(outcome.assets)
+        if isinstance(outcome, Failure):
+            self._report.failures[step.name] = outcome
+        self._ledger.compared(step, outcome)
+        self._start(self._queue.done(number))
 
     def _is_present(self, made: Materialization) -> bool:
         return made.value is not None and self._tools.values.present([made.value])[0]
 
-    async def _call(self, step: Step, draft: Draft, causes: Sequence[Cause]) -> Outcome:
+    async def _call(self, step: Step, begin: Callable[[], None], attempt: int = 1) -> Outcome:
         """Call the function as soon as there is a thread for it, or at once if it is async."""
-        arguments = self._arguments(step, draft)
+        arguments = self._arguments(step, attempt)
         if step.asset.is_async:
-            self._ledger.running(draft, causes)
+            begin()
             return await call_async(step.asset, arguments, self._tools.values)
         async with self._threads:
-            self._ledger.running(draft, causes)
+            begin()
             return await call_in_thread(step.asset, arguments, self._tools.values)
 
-    def _arguments(self, step: Step, draft: Draft) -> Arguments:
+    def _arguments(self, step: Step, attempt: int) -> Arguments:
         arguments: Arguments = {}
         for parameter in step.asset.parameters:
             if parameter.kind == "dependency":
@@ -263,9 +325,10 @@ class _Execution:
             elif parameter.kind == "config":
                 arguments[parameter.name] = step.config.values[parameter.name]
             else:
-                logger = self._tools.logger(self._run.run_id, step.name, draft.partition)
+                partition = self._run.partition
+                logger = self._tools.logger(self._run.run_id, step.name, partition)
                 arguments[parameter.name] = Context(
-                    self._run.run_id, step.name, logger, self._partition, draft.attempt
+                    self._run.run_id, step.name, logger, self._partition, attempt
                 )
         return arguments
 
@@ -306,13 +369,12 @@ class _Execution:
                 self._report.failures[step.name] = failure
 
     def _recover(
-        self,
-        number: int,
-        draft: Draft,
-        lost: Sequence[str],
-        read: Mapping[tuple[str, str], Version],
-    ) -> None:
-        """Have lost inputs made again, unless another step that missed them has done so."""
+        self, number: int, lost: Sequence[str], read: Mapping[tuple[str, str], Version]
+    ) -> bool:
+        """Have lost inputs made again, unless another step that missed them has done so.
+
+        False if one of them can't be.
+        """
         taken = {source: version for (_, source), version in read.items()}
         gone = [name for name in lost if self._report.versions[name] is taken[name]]
         if not gone:
@@ -320,21 +382,20 @@ class _Execution:
         elif all(map(self._can_remake, gone)):
             self._remake(number, gone)
         else:
-            names = ", ".join(gone)
-            error = ValueLostError(f"the recorded value of {names} is missing or altered")
-            self._fail(number, draft, describe(error))
+            return False
+        return True
 
     def _can_remake(self, name: str) -> bool:
         """Whether a lost input belongs to the plan, and this run has not made it or failed to."""
-        return name in self._number and self._ledger.endings.get(name, "reused") == "reused"
+        ending = self._ledger.endings.get(name, "reused")
+        return name in self._number and ending in ("reused", "verified", "differs")
 
     def _remake(self, number: int, lost: Sequence[str]) -> None:
         """Inputs whose values were lost are made again; then the step starts anew."""
         for name in lost:
             causes = (Cause("value_lost"),)
-            known = self._plan[name]
             self._lost[name] = replace(
-                known, action="materialize", causes=causes, may_cut_off=False
+                self._plan[name], action="materialize", causes=causes, may_cut_off=False, origin=""
             )
             self._ledger.reopen(name)
         self._start(self._queue.again(number, [self._number[name] for name in lost]))
@@ -345,8 +406,12 @@ class _Execution:
 
     def _ingredients(self, step: Step, read: Mapping[tuple[str, str], Version]) -> Ingredients:
         upstream = {input_name(*edge): version.data_version for edge, version in read.items()}
-        partition = self._plan.request.partition
-        return Ingredients(step.name, partition, step.code_version, upstream, step.config)
+        return replace(step, upstream=upstream).ingredients(self._plan.request.partition)
 
     def _needs(self, step: Step) -> list[int]:
         return [self._number[name] for name in step.asset.depends_on if name in self._number]
+
+
+def _gone(assets: Sequence[str]) -> Failure:
+    names = ", ".join(assets)
+    return describe(ValueLostError(f"the recorded value of {names} is missing or altered"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from flowstone.core.records import Draft, LineageEdge, Materialization, Run
+    from flowstone.core.records import Act, Decision, Draft, LineageEdge, Materialization, Run
     from flowstone.core.status import Status
+
+#: Definitions by name: the digest of each, and its place.
+Definitions: TypeAlias = "Mapping[str, tuple[str, str]]"
 
 #: Seconds a run may be silent before another takes it for dead.
 LEASE_SECONDS = 30.0
@@ -95,7 +98,27 @@ class MaterializationStore(Protocol):
     async def current(
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
-        """The current version of each asset that has one; inline values are not read along."""
+        """The current version of each asset that has one; inline values are not read along.
+
+        One that was invalidated is there too, with status ``stale``. The keys are the names asked
+        for; a materialization may have been recorded under a former name.
+        """
+        ...
+
+    async def history(
+        self, wanted: Collection[tuple[str, str]], partition: str | None = None
+    ) -> dict[tuple[str, str], Materialization]:
+        """The newest success with a value for each pair of asset and dependency hash that has one.
+
+        Inline values are not read along.
+        """
+        ...
+
+    async def since(self, made: Materialization) -> Materialization:
+        """The materialization that first made the value which ``made`` has.
+
+        Between the two, no success of that (asset, partition) had another data version.
+        """
         ...
 
     async def inline_values(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
@@ -114,15 +137,23 @@ class MaterializationStore(Protocol):
         """The newest runs, newest first."""
         ...
 
-    async def record_run(self, run: Run) -> None:
-        """Record a run that had nothing to do: one row, no lease."""
+    async def record_run(
+        self,
+        run: Run,
+        drafts: Sequence[Draft] = (),
+        decisions: Sequence[Decision] = (),
+        acts: Sequence[Act] = (),
+    ) -> None:
+        """Record a run that is over already, with all it brought, in one transaction; no lease."""
         ...
 
-    async def start_run(self, run: Run, drafts: Sequence[Draft]) -> None:
+    async def start_run(
+        self, run: Run, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+    ) -> None:
         """Record a run, take its lease, and insert the rows that are known to be needed.
 
-        Runs whose lease has run out are closed first: their running rows become failed, their
-        waiting rows cancelled.
+        What it reuses from history becomes current. Runs whose lease has run out are closed
+        first: their running rows become failed, their waiting rows cancelled.
         """
         ...
 
@@ -134,11 +165,13 @@ class MaterializationStore(Protocol):
         """
         ...
 
-    async def write(self, run_id: str, drafts: Sequence[Draft]) -> None:
-        """Write the present state of a run's rows in one transaction.
+    async def write(
+        self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+    ) -> None:
+        """Write the present state of a run's rows, and its decisions, in one transaction.
 
-        A success is written with its value pointer, hashes and lineage, and becomes the current
-        version.
+        A success is written with its value pointer, hashes, code and lineage, and becomes the
+        current version; so does a version that was decided to stand.
 
         Raises:
             RunLostError: if the run's lease is gone; nothing is written then.
@@ -151,4 +184,30 @@ class MaterializationStore(Protocol):
         Raises:
             RunLostError: if the lease is gone.
         """
+        ...
+
+    async def decisions(self, run_id: str) -> list[Decision]:
+        """What a run decided about steps it did not materialize, other than plain reuse."""
+        ...
+
+    async def definitions(self, versions: Collection[str]) -> dict[str, Definitions]:
+        """What went into each of those code versions, as far as it is recorded."""
+        ...
+
+    async def sources(self, digests: Collection[str]) -> dict[str, str]:
+        """The texts of those definitions, as far as they are recorded."""
+        ...
+
+    async def invalidate(
+        self, asset_names: Collection[str], partition: str | None, acts: Sequence[Act]
+    ) -> dict[str, int]:
+        """Make current versions stale, for good, and record who did so.
+
+        Stale becomes every success of those assets with the dependency hash of the current one.
+        Gives how many there were for each asset that had any.
+        """
+        ...
+
+    async def acts(self, asset_name: str, partition: str | None = None) -> list[Act]:
+        """What people did to an (asset, partition), oldest first."""
         ...

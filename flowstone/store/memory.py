@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.records import Materialization
@@ -20,12 +21,11 @@ from flowstone.store.base import LEASE_SECONDS
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from flowstone.core.records import Draft, LineageEdge, Run
+    from flowstone.core.records import Act, Decision, Draft, LineageEdge, Run
     from flowstone.core.status import Status
-
-Key = tuple[str, str | None]
+    from flowstone.store.base import Definitions
 
 
 class MemoryStore:
@@ -38,7 +38,11 @@ class MemoryStore:
         self._clock = clock
         self._rows: dict[uuid.UUID, Materialization] = {}
         self._edges: dict[uuid.UUID, list[LineageEdge]] = {}
-        self._current: dict[Key, uuid.UUID] = {}
+        self._current: dict[rows.Key, uuid.UUID] = {}
+        self._decisions: list[Decision] = []
+        self._code: dict[str, Definitions] = {}
+        self._texts: dict[str, str] = {}
+        self._acts: list[Act] = []
         self._runs: dict[str, Run] = {}
         self._leases: dict[str, dt.datetime] = {}
 
@@ -76,7 +80,7 @@ class MemoryStore:
             of = f" of partition {partition!r}" if partition is not None else ""
             msg = f"no materialization of asset {asset_name!r}{of} is recorded"
             raise NotFoundError(msg)
-        return max(found, key=lambda row: (row.inserted_at, row.id))
+        return max(found, key=_age)
 
     async def get_by_id(self, id: uuid.UUID) -> Materialization:  # noqa: A002 - the column's name
         if id not in self._rows:
@@ -86,7 +90,7 @@ class MemoryStore:
 
     async def get_by_run_id(self, run_id: str) -> list[Materialization]:
         found = (row for row in self._rows.values() if row.run_id == run_id)
-        return sorted(found, key=lambda row: (row.inserted_at, row.id))
+        return sorted(found, key=_age)
 
     async def update_status(
         self,
@@ -126,7 +130,28 @@ class MemoryStore:
     ) -> dict[str, Materialization]:
         keys = ((name, partition) for name in asset_names)
         found = ((key[0], self._rows[self._current[key]]) for key in keys if key in self._current)
-        return {name: _unread(row) for name, row in found if row.status == "success"}
+        return {name: _unread(row) for name, row in found}
+
+    async def history(
+        self, wanted: Collection[tuple[str, str]], partition: str | None = None
+    ) -> dict[tuple[str, str], Materialization]:
+        found: dict[tuple[str, str], Materialization] = {}
+        for row in self._rows.values():
+            key = (row.asset_name, row.dependency_hash or "")
+            usable = row.status == "success" and row.value and row.partition == partition
+            if usable and key in wanted:
+                found[key] = max(found.get(key, row), row, key=_age)
+        return {key: _unread(row) for key, row in found.items()}
+
+    async def since(self, made: Materialization) -> Materialization:
+        others = (row for row in self._of(made.asset_name, made.partition) if row.id != made.id)
+        earlier = (row for row in others if row.data_version and _age(row) < _age(made))
+        first = made
+        for row in sorted(earlier, key=_age, reverse=True):
+            if row.data_version != made.data_version:
+                break
+            first = row
+        return _unread(first)
 
     async def inline_values(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
         values = {key: self._rows[key].value for key in ids if key in self._rows}
@@ -142,29 +167,77 @@ class MemoryStore:
         newest = sorted(self._runs.values(), key=lambda run: run.started_at, reverse=True)
         return newest[:limit]
 
-    async def record_run(self, run: Run) -> None:
+    async def record_run(
+        self,
+        run: Run,
+        drafts: Sequence[Draft] = (),
+        decisions: Sequence[Decision] = (),
+        acts: Sequence[Act] = (),
+    ) -> None:
         self._runs[run.run_id] = run
+        self._take_down(drafts, decisions)
+        self._acts += acts
 
-    async def start_run(self, run: Run, drafts: Sequence[Draft]) -> None:
+    async def start_run(
+        self, run: Run, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+    ) -> None:
         self._close_dead_runs()
         self._runs[run.run_id] = run
         self._lease(run.run_id)
-        self._take_down(drafts)
+        self._take_down(drafts, decisions)
 
     async def beat(self, run_id: str) -> None:
         self._require_lease(run_id)
         self._lease(run_id)
 
-    async def write(self, run_id: str, drafts: Sequence[Draft]) -> None:
+    async def write(
+        self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+    ) -> None:
         self._require_lease(run_id)
-        self._take_down(drafts)
+        self._take_down(drafts, decisions)
 
     async def finish_run(self, run: Run) -> None:
         self._require_lease(run.run_id)
         del self._leases[run.run_id]
         self._runs[run.run_id] = run
 
-    def _take_down(self, drafts: Sequence[Draft]) -> None:
+    async def decisions(self, run_id: str) -> list[Decision]:
+        found = [each for each in self._decisions if each.run_id == run_id]
+        return sorted(found, key=lambda each: each.asset_name)
+
+    async def definitions(self, versions: Collection[str]) -> dict[str, Definitions]:
+        return {version: self._code[version] for version in versions if version in self._code}
+
+    async def sources(self, digests: Collection[str]) -> dict[str, str]:
+        return {digest: self._texts[digest] for digest in digests if digest in self._texts}
+
+    async def invalidate(
+        self, asset_names: Collection[str], partition: str | None, acts: Sequence[Act]
+    ) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for name, made in (await self.current(list(asset_names), partition)).items():
+            for row in self._of(made.asset_name, partition):
+                if row.status == "success" and row.dependency_hash == made.dependency_hash:
+                    end = {"status": "stale", "updated_at": self._clock()}
+                    self._rows[row.id] = row.model_copy(update=end)
+                    found[name] += 1
+        self._acts += [act for act in acts if act.asset_name in found]
+        return dict(found)
+
+    async def acts(self, asset_name: str, partition: str | None = None) -> list[Act]:
+        key = (asset_name, partition)
+        return [act for act in self._acts if (act.asset_name, act.partition) == key]
+
+    def _take_down(self, drafts: Sequence[Draft], decisions: Sequence[Decision]) -> None:
+        successes = [draft for draft in drafts if draft.status == "success"]
+        new = rows.new_code(successes, set())
+        self._code |= dict(new.versions)
+        self._texts |= dict(new.sources)
+        self._write(drafts)
+        self._current |= rows.standing(successes, decisions)
+        self._decisions += decisions
+
+    def _write(self, drafts: Sequence[Draft]) -> None:
         moment = self._clock()
         for draft in drafts:
             known = self._rows.get(draft.id)
@@ -190,7 +263,6 @@ class MemoryStore:
             draft.recorded = draft.status
             if draft.status == "success":
                 self._edges[draft.id] = list(draft.edges)
-                self._current[draft.asset_name, draft.partition] = draft.id
 
     def _of(self, asset_name: str, partition: str | None) -> list[Materialization]:
         key = (asset_name, partition)
@@ -228,6 +300,10 @@ class MemoryStore:
                         "error_message": "the run ended without a word",
                     }
                     self._rows[row.id] = row.model_copy(update=end)
+
+
+def _age(row: Materialization) -> tuple[dt.datetime, uuid.UUID]:
+    return (row.inserted_at, row.id)
 
 
 def _unread(row: Materialization) -> Materialization:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from psycopg import errors as pg
@@ -26,15 +27,16 @@ from flowstone.store.queries import CHANGING, DRAFT_COLUMNS, Queries
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from typing import Protocol
 
     from psycopg import AsyncConnection, AsyncCursor
     from psycopg.sql import Composed
 
-    from flowstone.core.records import Draft, LineageEdge, Materialization, Run
+    from flowstone.core.records import Act, Decision, Draft, LineageEdge, Materialization, Run
     from flowstone.core.status import Status
+    from flowstone.store.base import Definitions
 
     class Connections(Protocol):
         """The part of a pool the store uses: a connection whose transaction ends with the block."""
@@ -53,6 +55,8 @@ class PostgresStore:
     def __init__(self, pool: Connections, schema: str | None = None) -> None:
         self._pool = pool
         self._queries = Queries(schema)
+        #: Code versions and definitions that are known to be recorded.
+        self._kept: set[str] = set()
 
     async def create(
         self,
@@ -76,7 +80,7 @@ class PostgresStore:
             return rows.materialization(await _one(cursor))
 
     async def get(self, asset_name: str, partition: str | None = None) -> Materialization:
-        key = [asset_name] if partition is None else [asset_name, partition]
+        key = [asset_name, *_given(partition)]
         row = await self._first(self._queries.newest(partition), key)
         if row is None:
             of = f" of partition {partition!r}" if partition is not None else ""
@@ -119,7 +123,7 @@ class PostgresStore:
         raise RunActiveError(msg)
 
     async def exists(self, asset_name: str, partition: str | None = None) -> bool:
-        key = [asset_name] if partition is None else [asset_name, partition]
+        key = [asset_name, *_given(partition)]
         row = await self._first(self._queries.exists(partition), key)
         return bool(row and row["exists"])
 
@@ -135,11 +139,23 @@ class PostgresStore:
     async def current(
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
-        key: list[Any] = [list(asset_names)]
-        if partition is not None:
-            key.append(partition)
+        key = [list(asset_names), *_given(partition)]
         found = await self._all(self._queries.current(partition), key)
-        return {row["asset_name"]: rows.materialization(row) for row in found}
+        return {row.pop("current_name"): rows.materialization(row) for row in found}
+
+    async def history(
+        self, wanted: Collection[tuple[str, str]], partition: str | None = None
+    ) -> dict[tuple[str, str], Materialization]:
+        key = [[name for name, _ in wanted], [hash_ for _, hash_ in wanted], *_given(partition)]
+        found = await self._all(self._queries.history(partition), key)
+        made = [rows.materialization(row) for row in found]
+        return {(each.asset_name, each.dependency_hash or ""): each for each in made}
+
+    async def since(self, made: Materialization) -> Materialization:
+        of = [made.asset_name, *_given(made.partition), made.data_version]
+        key = [*of, *of, made.inserted_at]
+        row = await self._first(self._queries.since(made.partition), key)
+        return made if row is None else rows.materialization(row)
 
     async def inline_values(self, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:
         found = await self._all(self._queries.inline_values, [list(ids)])
@@ -155,42 +171,123 @@ class PostgresStore:
     async def list_runs(self, *, limit: int = 100) -> list[Run]:
         return [rows.run(row) for row in await self._all(self._queries.list_runs, [limit])]
 
-    async def record_run(self, run: Run) -> None:
+    async def record_run(
+        self,
+        run: Run,
+        drafts: Sequence[Draft] = (),
+        decisions: Sequence[Decision] = (),
+        acts: Sequence[Act] = (),
+    ) -> None:
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.insert_run, _run_values(run))
+            await self._record(cursor, run.run_id, drafts, decisions)
+            await self._note(cursor, acts)
+        self._mark_recorded(drafts)
 
-    async def start_run(self, run: Run, drafts: Sequence[Draft]) -> None:
+    async def start_run(
+        self, run: Run, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+    ) -> None:
         owner = run.executor_node or ""
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.close_dead_runs)
             await cursor.execute(self._queries.insert_run, _run_values(run))
             await cursor.execute(self._queries.take_lease, [run.run_id, owner, LEASE_SECONDS])
-            await self._insert(cursor, drafts)
-        _mark_recorded(drafts)
+            await self._record(cursor, run.run_id, drafts, decisions)
+        self._mark_recorded(drafts)
 
     async def beat(self, run_id: str) -> None:
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.renew_lease, [LEASE_SECONDS, run_id])
             _require_lease(cursor, run_id)
 
-    async def write(self, run_id: str, drafts: Sequence[Draft]) -> None:
-        new = [draft for draft in drafts if draft.recorded is None]
-        known = [draft for draft in drafts if draft.recorded is not None]
-        successes = [draft for draft in drafts if draft.status == "success"]
+    async def write(
+        self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+    ) -> None:
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.hold_lease, [run_id])
             _require_lease(cursor, run_id)
-            await self._insert(cursor, new)
-            await self._update(cursor, run_id, known)
-            await self._link(cursor, [edge for draft in successes for edge in draft.edges])
-            await self._set_current(cursor, successes)
-        _mark_recorded(drafts)
+            await self._record(cursor, run_id, drafts, decisions)
+        self._mark_recorded(drafts)
 
     async def finish_run(self, run: Run) -> None:
         parameters = [run.run_id, run.status, Jsonb(run.counts), run.completed_at]
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.finish_run, parameters)
             _require_lease(cursor, run.run_id)
+
+    async def decisions(self, run_id: str) -> list[Decision]:
+        return [rows.decision(row) for row in await self._all(self._queries.decisions, [run_id])]
+
+    async def definitions(self, versions: Collection[str]) -> dict[str, Definitions]:
+        found = await self._all(self._queries.code, [list(versions)])
+        return {row["version"]: row["definitions"] for row in found}
+
+    async def sources(self, digests: Collection[str]) -> dict[str, str]:
+        found = await self._all(self._queries.definitions, [list(digests)])
+        return {row["digest"]: row["source"] for row in found}
+
+    async def invalidate(
+        self, asset_names: Collection[str], partition: str | None, acts: Sequence[Act]
+    ) -> dict[str, int]:
+        key = [list(asset_names), *_given(partition), *_given(partition)]
+        async with self._cursor() as cursor:
+            await cursor.execute(self._queries.invalidate(partition), key)
+            found = Counter(row["current_name"] for row in await cursor.fetchall())
+            await self._note(cursor, [act for act in acts if act.asset_name in found])
+        return dict(found)
+
+    async def acts(self, asset_name: str, partition: str | None = None) -> list[Act]:
+        key = [asset_name, *_given(partition)]
+        return [rows.act(row) for row in await self._all(self._queries.acts(partition), key)]
+
+    async def _record(
+        self,
+        cursor: AsyncCursor[Any],
+        run_id: str,
+        drafts: Sequence[Draft],
+        decisions: Sequence[Decision],
+    ) -> None:
+        """Everything a run has to say, within the caller's transaction."""
+        successes = [draft for draft in drafts if draft.status == "success"]
+        await self._insert(cursor, [draft for draft in drafts if draft.recorded is None])
+        await self._update(cursor, run_id, [draft for draft in drafts if draft.recorded])
+        await self._link(cursor, [edge for draft in successes for edge in draft.edges])
+        await self._set_current(cursor, rows.standing(successes, decisions))
+        await self._decide(cursor, decisions)
+        await self._keep_code(cursor, successes)
+
+    async def _decide(self, cursor: AsyncCursor[Any], decisions: Sequence[Decision]) -> None:
+        if not decisions:
+            return
+        async with cursor.copy(self._queries.copy_decisions) as copy:
+            for each in decisions:
+                key = (each.run_id, each.asset_name, each.partition)
+                causes = Jsonb(rows.storable("causes", each.causes))
+                await copy.write_row([*key, each.kind, causes, each.materialization_id])
+
+    async def _keep_code(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
+        """Keep what code was run, once; sorted, so that two runs can't wait for each other."""
+        new = rows.new_code(drafts, self._kept)
+        if not new.versions:
+            return
+        documents = [json.dumps(found) for _, found in new.versions]
+        versions = [version for version, _ in new.versions]
+        await cursor.execute(self._queries.insert_code, [versions, documents])
+        if new.sources:
+            parts = [list(column) for column in zip(*new.sources, strict=True)]
+            await cursor.execute(self._queries.insert_definitions, parts)
+
+    async def _note(self, cursor: AsyncCursor[Any], acts: Sequence[Act]) -> None:
+        for act in acts:
+            of = [act.at, act.actor, act.action, act.asset_name, act.partition]
+            await cursor.execute(self._queries.insert_act, [*of, act.reason, Jsonb(act.details)])
+
+    def _mark_recorded(self, drafts: Iterable[Draft]) -> None:
+        """Take note of what is committed."""
+        for draft in drafts:
+            draft.recorded = draft.status
+            if draft.status == "success":
+                self._kept.update(rows.kept(draft.code))
 
     async def _insert(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
         if not drafts:
@@ -220,13 +317,15 @@ class PostgresStore:
             for edge in edges:
                 await copy.write_row([edge.materialization_id, edge.upstream_id, edge.parameter])
 
-    async def _set_current(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
+    async def _set_current(
+        self, cursor: AsyncCursor[Any], standing: Mapping[rows.Key, uuid.UUID]
+    ) -> None:
         """Sorted, so that two runs that write the same keys can't wait for each other."""
-        if not drafts:
+        if not standing:
             return
-        keys = sorted((d.asset_name, d.partition or "", d.partition, d.id) for d in drafts)
-        parameters = [[key[column] for key in keys] for column in (0, 2, 3)]
-        await cursor.execute(self._queries.set_current, parameters)
+        keys = sorted(standing, key=lambda key: (key[0], key[1] or ""))
+        columns = [[key[0] for key in keys], [key[1] for key in keys]]
+        await cursor.execute(self._queries.set_current, [*columns, [standing[k] for k in keys]])
 
     @contextlib.asynccontextmanager
     async def _cursor(self, *, reading: bool = False) -> AsyncIterator[AsyncCursor[dict[str, Any]]]:
@@ -281,9 +380,9 @@ def _run_values(run: Run) -> list[Any]:
     ]
 
 
-def _mark_recorded(drafts: Iterable[Draft]) -> None:
-    for draft in drafts:
-        draft.recorded = draft.status
+def _given(partition: str | None) -> list[str]:
+    """The parameter of ``{of_partition}``, if it has one."""
+    return [] if partition is None else [partition]
 
 
 def _require_lease(cursor: AsyncCursor[Any], run_id: str) -> None:

@@ -7,7 +7,18 @@ from typing import LiteralString
 
 from psycopg import sql
 
-TABLES = ("runs", "leases", "materializations", "lineage", "current", "audit", "schema")
+TABLES = (
+    "runs",
+    "leases",
+    "materializations",
+    "lineage",
+    "current",
+    "decisions",
+    "code",
+    "definitions",
+    "audit",
+    "schema",
+)
 
 _COLUMNS: LiteralString = """
     id, asset_name, partition, run_id, status, attempt, started_at, completed_at, duration_ms,
@@ -168,9 +179,32 @@ class Queries:
     def current(self, partition: str | None) -> sql.Composed:
         """The current versions, with empty bytes in place of inline values."""
         return self._compose(
-            "SELECT {light_columns} FROM {materializations} WHERE id IN ("
-            "SELECT materialization_id FROM {current}"
-            " WHERE asset_name = ANY(%s) AND {of_partition}) AND status = 'success'",
+            "SELECT current_name, {light_columns} FROM {materializations} JOIN ("
+            "SELECT asset_name AS current_name, materialization_id FROM {current}"
+            " WHERE asset_name = ANY(%s) AND {of_partition}) c ON id = materialization_id",
+            partition,
+        )
+
+    def history(self, partition: str | None) -> sql.Composed:
+        """Parameters: names and dependency hashes, then the partition."""
+        return self._compose(
+            "SELECT found.* FROM unnest(%s::text[], %s::text[]) AS wanted (name, hash)"
+            " CROSS JOIN LATERAL (SELECT {light_columns} FROM {materializations}"
+            " WHERE asset_name = wanted.name AND dependency_hash = wanted.hash AND {of_partition}"
+            " AND status = 'success' AND codec IS NOT NULL"
+            " ORDER BY inserted_at DESC, id DESC LIMIT 1) found",
+            partition,
+        )
+
+    def since(self, partition: str | None) -> sql.Composed:
+        """Parameters twice: the name, the partition, and the data version, then a moment."""
+        return self._compose(
+            "SELECT {light_columns} FROM {materializations} WHERE asset_name = %s"
+            " AND {of_partition} AND data_version = %s AND inserted_at > coalesce(("
+            "SELECT max(inserted_at) FROM {materializations} WHERE asset_name = %s"
+            " AND {of_partition} AND data_version <> %s AND status IN ('success', 'stale')"
+            " AND inserted_at < %s), '-infinity')"
+            " AND status IN ('success', 'stale') ORDER BY inserted_at, id LIMIT 1",
             partition,
         )
 
@@ -288,4 +322,67 @@ class Queries:
             " SELECT * FROM unnest(%s::text[], %s::text[], %s::uuid[])"
             " ON CONFLICT (asset_name, partition)"
             " DO UPDATE SET materialization_id = excluded.materialization_id"
+        )
+
+    @cached_property
+    def insert_code(self) -> sql.Composed:
+        return self._compose(
+            "INSERT INTO {code} (version, definitions)"
+            " SELECT * FROM unnest(%s::text[], %s::jsonb[]) ON CONFLICT DO NOTHING"
+        )
+
+    @cached_property
+    def insert_definitions(self) -> sql.Composed:
+        return self._compose(
+            "INSERT INTO {definitions} (digest, source)"
+            " SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING"
+        )
+
+    @cached_property
+    def code(self) -> sql.Composed:
+        return self._compose("SELECT version, definitions FROM {code} WHERE version = ANY(%s)")
+
+    @cached_property
+    def definitions(self) -> sql.Composed:
+        return self._compose("SELECT digest, source FROM {definitions} WHERE digest = ANY(%s)")
+
+    @cached_property
+    def copy_decisions(self) -> sql.Composed:
+        return self._compose(
+            "COPY {decisions} (run_id, asset_name, partition, kind, causes, materialization_id)"
+            " FROM STDIN"
+        )
+
+    @cached_property
+    def decisions(self) -> sql.Composed:
+        return self._compose(
+            "SELECT run_id, asset_name, partition, kind, causes, materialization_id"
+            " FROM {decisions} WHERE run_id = %s ORDER BY asset_name"
+        )
+
+    def invalidate(self, partition: str | None) -> sql.Composed:
+        """Parameters: the names and the partition, then the partition."""
+        return self._compose(
+            "UPDATE {materializations} SET status = 'stale', updated_at = clock_timestamp()"
+            " FROM (SELECT current_name, asset_name AS made_name, dependency_hash AS made_hash"
+            "  FROM {materializations} JOIN (SELECT asset_name AS current_name,"
+            "  materialization_id FROM {current} WHERE asset_name = ANY(%s) AND {of_partition}) c"
+            "  ON id = materialization_id) standing"
+            " WHERE asset_name = made_name AND dependency_hash = made_hash AND {of_partition}"
+            " AND status = 'success' RETURNING current_name",
+            partition,
+        )
+
+    @cached_property
+    def insert_act(self) -> sql.Composed:
+        return self._compose(
+            "INSERT INTO {audit} (at, actor, action, asset_name, partition, reason, details)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)"
+        )
+
+    def acts(self, partition: str | None) -> sql.Composed:
+        return self._compose(
+            "SELECT at, actor, action, asset_name, partition, reason, details FROM {audit}"
+            " WHERE asset_name = %s AND {of_partition} ORDER BY at, id",
+            partition,
         )

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from flowstone.core.records import LineageEdge, Materialization, Run, ValuePointer
+from flowstone.core.records import (
+    Act,
+    Decision,
+    LineageEdge,
+    Materialization,
+    Run,
+    ValuePointer,
+)
 from flowstone.core.status import OPEN, STATUSES
 from flowstone.core.text import METADATA_ITEMS, cap, clean, jsonable
 from flowstone.errors import StoreError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    import uuid
+    from collections.abc import Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
+    from flowstone.core.code import Code
     from flowstone.core.records import Draft
+
+Key: TypeAlias = tuple[str, str | None]
 
 #: Fields of a Materialization that a caller may set besides its key and status.
 SETTABLE = frozenset(Materialization.model_fields) - {
@@ -113,6 +124,55 @@ def run(row: Mapping[str, Any]) -> Run:
 def edge(row: Mapping[str, Any]) -> LineageEdge:
     """A lineage edge from its columns."""
     return LineageEdge.model_construct(**row)
+
+
+def decision(row: Mapping[str, Any]) -> Decision:
+    """A decision from its columns."""
+    return Decision.model_construct(**row)
+
+
+def act(row: Mapping[str, Any]) -> Act:
+    """An act from its columns."""
+    return Act.model_construct(**row)
+
+
+def standing(successes: Iterable[Draft], decisions: Iterable[Decision]) -> dict[Key, uuid.UUID]:
+    """Which materialization becomes current for each (asset, partition).
+
+    A step that was decided and then made after all, because the value was lost, stands as made.
+    """
+    moved = (each for each in decisions if each.kind in ("history", "alias"))
+    found = {(each.asset_name, each.partition): each.materialization_id for each in moved}
+    return found | {(draft.asset_name, draft.partition): draft.id for draft in successes}
+
+
+class NewCode(NamedTuple):
+    """Code versions with their definitions, and definitions with their texts, each sorted."""
+
+    versions: list[tuple[str, dict[str, tuple[str, str]]]]
+    sources: list[tuple[str, str]]
+
+
+def new_code(successes: Iterable[Draft], known: AbstractSet[str]) -> NewCode:
+    """The code of successes that is not ``known`` to be recorded yet."""
+    versions: dict[str, dict[str, tuple[str, str]]] = {}
+    sources: dict[str, str] = {}
+    for code in (draft.code for draft in successes):
+        if code.version is None or code.version in known or code.version in versions:
+            continue
+        versions[code.version] = {
+            each.name: (each.digest, clean(each.place)) for each in code.definitions
+        }
+        sources |= {each.digest: clean(each.source) for each in code.definitions}
+    new = {digest: text for digest, text in sources.items() if digest not in known}
+    return NewCode(sorted(versions.items()), sorted(new.items()))
+
+
+def kept(code: Code) -> Iterator[str]:
+    """Under what names ``new_code`` knows that a code version is recorded."""
+    if code.version is not None:
+        yield code.version
+        yield from (each.digest for each in code.definitions)
 
 
 def draft_fields(draft: Draft) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from flowstone import Asset, Flowstone, asset
+from flowstone import Asset, Flowstone, asset, planning
+from flowstone.core.decide import Drawn, draw
 from flowstone.errors import ConfigError, RunFailedError, SettingsError, StoreError, TargetError
 from flowstone.runner import journal, ledger
 from flowstone.runner.events import Event, StepFinished
@@ -257,13 +258,12 @@ class TestLostValues:
 
         await opened.materialize(assets=chain("1"))
         looks: list[object] = []
-        look_through = Flowstone._look_through
 
-        def counting(*args: Any) -> dict[str, bool]:
+        def counting(*args: Any) -> Drawn:
             looks.append(args)
-            return look_through(*args)
+            return draw(*args)
 
-        monkeypatch.setattr(Flowstone, "_look_through", counting)
+        monkeypatch.setattr(planning, "draw", counting)
         plan = await opened.plan("end", assets=chain("2"))
         assert len(plan.to_run) == 151
         assert len(looks) <= 3

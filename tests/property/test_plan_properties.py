@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from flowstone import Asset, AssetGraph
 from flowstone.core.code import Code
 from flowstone.core.config import Config
-from flowstone.core.plan import Ingredients, Plan, Request, draw
+from flowstone.core.decide import Known, Wanted, draw
+from flowstone.core.ingredients import Ingredients
+from flowstone.core.plan import Plan, Request
 from flowstone.core.records import Materialization
 
 NOW = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
@@ -38,6 +40,7 @@ class State:
     only: bool
     current: dict[str, Materialization] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
+    earlier: dict[Wanted, Materialization] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         graph = AssetGraph(
@@ -48,8 +51,13 @@ class State:
         )
         configs = {name: config(each) for name, each in self.setting.items()}
         codes = {name: Code(version) for name, version in self.code.items()}
-        request = Request(graph, tuple(self.targets), codes, configs, None, self.force, self.only)
-        return draw(request, self.current, self.lost)
+        forced = frozenset(self.targets if self.force else ())
+        request = Request(graph, tuple(self.targets), codes, configs, None, forced, self.only)
+        gone = {self.current[name].id for name in self.lost if name in self.current}
+        known = Known(self.current, lost=gone)
+        while (drawn := draw(request, known)).wanted:
+            known.history |= {each: self.earlier.get(each) for each in drawn.wanted}
+        return drawn.plan
 
 
 @st.composite
@@ -70,6 +78,9 @@ def states(make: st.DrawFn) -> State:
     for name in names:
         if make(st.integers(0, 9)) > 1:
             state.current[name] = recorded(make, state, name)
+        for _ in range(make(st.integers(0, 2))):
+            made = recorded(make, state, name)
+            state.earlier[Wanted(name, made.dependency_hash or "")] = made
     state.lost = make(st.frozensets(st.sampled_from(names), max_size=2))
     return state
 
@@ -78,9 +89,10 @@ def recorded(make: st.DrawFn, state: State, name: str) -> Materialization:
     """An earlier version, usually of the present code, config and inputs, at times of others."""
     upstream = {}
     for need in state.edges[name]:
-        made = state.current.get(need)
-        same = made is not None and make(st.integers(0, 9)) > 0
-        upstream[need] = made.data_version or "" if made and same else "older"
+        known = [each for each in state.earlier.values() if each.asset_name == need]
+        known += [state.current[need]] * 5 if need in state.current else []
+        made = make(st.sampled_from(known)) if known else None
+        upstream[need] = made.data_version or "" if made else "older"
     code = make(st.sampled_from([state.code[name]] * 5 + ["v0"]))
     setting = make(st.sampled_from([state.setting[name]] * 5 + ["other"]))
     ingredients = Ingredients(name, None, code, upstream, config(setting))
@@ -93,7 +105,7 @@ def recorded(make: st.DrawFn, state: State, name: str) -> Materialization:
         updated_at=NOW,
         code_version=code,
         data_version=f"{name}-{make(st.integers(0, 1))}",
-        dependency_hash=ingredients.dependency_hash,
+        dependency_hash=ingredients.dependency_hash(),
         inputs=ingredients.recorded(),
     )
 
@@ -108,10 +120,11 @@ def planned(state: State) -> list[str]:
     return [name for name in state.edges if name in wanted]
 
 
-def naive(state: State) -> dict[str, str]:
-    """What must happen to each asset, from the definition of freshness alone."""
+def naive(state: State) -> tuple[dict[str, str], dict[str, Materialization]]:
+    """What must happen to each asset, and what stands for it, from the definition of freshness."""
     actions: dict[str, str] = {}
     inside = planned(state)
+    stands = {name: made for name, made in state.current.items() if name not in inside}
     for name in inside:
         needs = state.edges[name]
         made = state.current.get(name)
@@ -124,45 +137,53 @@ def naive(state: State) -> dict[str, str]:
         running = any(actions.get(need) == "materialize" for need in needs)
         if blocked:
             actions[name] = "blocked"
-        elif (
-            made is None
-            or running
-            or name in state.lost
-            or state.code[name] is None
-            or (state.force and name in state.targets)
-            or made.dependency_hash != present_hash(state, name)
-        ):
+            continue
+        forced = state.force and name in state.targets
+        if made is None or running or state.code[name] is None or forced:
             actions[name] = "materialize"
+            continue
+        wanted = present_hash(state, name, stands)
+        if made.dependency_hash != wanted:
+            earlier = state.earlier.get(Wanted(name, wanted))
         else:
-            actions[name] = "reuse"
-    return actions
+            earlier = None if name in state.lost else made
+        actions[name] = "reuse" if earlier else "materialize"
+        if earlier:
+            stands[name] = earlier
+    return actions, stands
 
 
-def present_hash(state: State, name: str) -> str:
-    upstream = {need: state.current[need].data_version or "" for need in state.edges[name]}
+def present_hash(state: State, name: str, stands: dict[str, Materialization]) -> str:
+    upstream = {need: stands[need].data_version or "" for need in state.edges[name]}
     setting = config(state.setting[name])
-    return Ingredients(name, None, state.code[name], upstream, setting).dependency_hash
+    return Ingredients(name, None, state.code[name], upstream, setting).dependency_hash()
 
 
 @given(states())
-def test_what_runs_is_what_must(state: State) -> None:
-    assert {step.name: step.action for step in state.plan()} == naive(state)
+def test_what_runs_is_what_must_and_what_stands_was_made_of_what_there_is(state: State) -> None:
+    actions, stands = naive(state)
+    plan = state.plan()
+    assert {step.name: step.action for step in plan} == actions
+    for step in plan:
+        if step.action == "reuse":
+            assert step.current is stands[step.name]
+            assert bool(step.origin) == (step.current is not state.current[step.name])
 
 
 @given(states())
-def test_every_step_that_is_not_reused_has_a_cause(state: State) -> None:
+def test_every_step_that_changes_something_has_a_cause(state: State) -> None:
     for step in state.plan():
-        assert bool(step.causes) == (step.action != "reuse")
+        assert bool(step.causes) == (step.action != "reuse" or step.origin == "history")
         assert (step.action == "blocked") == any(c.kind == "upstream_missing" for c in step.causes)
 
 
 @given(states())
-def test_a_step_may_be_cut_off_only_if_nothing_but_upstream_runs(state: State) -> None:
+def test_a_step_may_be_cut_off_if_its_inputs_are_made_first(state: State) -> None:
     for step in state.plan():
         kinds = {cause.kind for cause in step.causes}
-        cut = step.action == "materialize" and kinds == {"upstream_will_run"}
-        assert step.may_cut_off == cut
-        assert not cut or step.current is not None
+        certain = {"never_made", "forced", "code_unknown", "upstream_missing"} & kinds
+        assert step.may_cut_off == ("upstream_will_run" in kinds and not certain)
+        assert not step.may_cut_off or step.current is not None
 
 
 @given(states())
@@ -184,8 +205,9 @@ def test_values_needed_are_recorded_ones_of_targets_and_inputs(state: State) -> 
         if step.action == "materialize" and not step.may_cut_off
         for need in state.edges[step.name]
     }
+    _, stands = naive(state)
     for name, made in needed.items():
-        assert made is state.current[name]
+        assert made is stands[name]
         assert name in inputs or name in state.targets
     standing = {step.name for step in plan if step.action == "reuse"} | set(plan.given)
     assert set(needed) == standing & (inputs | set(state.targets))

@@ -88,7 +88,7 @@ async def results_of_async_calls_are_typed() -> None:
 
 async def wrong_keywords_are_refused(listener: Callable[[str], None]) -> None:
     materialize(orders, forse=True)  # type: ignore[call-arg]  # no such keyword
-    materialize(orders, force="yes")  # type: ignore[arg-type]  # not a bool
+    materialize(orders, force=3)  # type: ignore[arg-type]  # no selection
     materialize(orders, config=[3])  # type: ignore[arg-type]  # not a mapping
     materialize(orders, on_event=listener)  # type: ignore[arg-type]  # takes events, not text
     materialize(orders, max_concurrency="2")  # type: ignore[arg-type]  # not a number
@@ -96,7 +96,7 @@ async def wrong_keywords_are_refused(listener: Callable[[str], None]) -> None:
     plan(orders, raise_on_error=False)  # type: ignore[call-arg]  # a plan runs nothing
     plan(orders, assets=[3])  # type: ignore[list-item]  # no asset
     await materialize_async(orders, forse=True)  # type: ignore[call-arg]  # no such keyword
-    await materialize_async(orders, force="yes")  # type: ignore[arg-type]  # not a bool
+    await materialize_async(orders, force=3)  # type: ignore[arg-type]  # no selection
 
 
 @pytest.mark.parametrize("name", ["materialize", "materialize_async", "plan"])

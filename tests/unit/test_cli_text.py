@@ -16,9 +16,10 @@ from flowstone.cli.progress import PlainScreen, Progress, View
 from flowstone.cli.tables import document, summary, table, why
 from flowstone.cli.words import ago, counted, duration, printable, relative, up_to_date
 from flowstone.core.asset import Asset
+from flowstone.core.cause import Cause
 from flowstone.core.code import Code
 from flowstone.core.dag import AssetGraph
-from flowstone.core.plan import Cause, Plan, Request, Step
+from flowstone.core.plan import Plan, Request, Step
 from flowstone.core.records import Materialization
 from flowstone.errors import (
     ConfigError,

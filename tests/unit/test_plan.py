@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flowstone import Asset, AssetGraph
+from flowstone.core.cause import Cause
 from flowstone.core.code import Code
 from flowstone.core.config import MASK, Config
-from flowstone.core.plan import Cause, Ingredients, Plan, Request, draw, input_name
+from flowstone.core.decide import Known, Wanted, draw, input_name
+from flowstone.core.ingredients import Ingredients
+from flowstone.core.outside import NOTHING_OBSERVED, Observed
+from flowstone.core.plan import Plan, Request
 from flowstone.core.records import Materialization
 from flowstone.errors import UnknownDependencyError
 
@@ -32,6 +36,10 @@ def chain(*, keep: bool = True) -> AssetGraph:
     return AssetGraph([needing("a"), needing("b", "a"), needing("c", "b"), needing("d")])
 
 
+def zero() -> int:
+    return 0
+
+
 def made(
     graph: AssetGraph,
     name: str,
@@ -41,9 +49,11 @@ def made(
     upstream: Mapping[str, str] | None = None,
     config: Config | None = None,
     partition: str | None = None,
+    outside: Observed = NOTHING_OBSERVED,
 ) -> Materialization:
     given = {input_name(p, s): f"data-{s}" for p, s in graph[name].edges}
-    ingredients = Ingredients(name, partition, code, upstream or given, config or Config())
+    upstream = upstream or given
+    ingredients = Ingredients(name, partition, code, upstream, config or Config(), outside)
     return Materialization(
         id=uuid.uuid4(),
         asset_name=name,
@@ -54,7 +64,7 @@ def made(
         updated_at=NOW,
         code_version=code,
         data_version=data or f"data-{name}",
-        dependency_hash=ingredients.dependency_hash,
+        dependency_hash=ingredients.dependency_hash(),
         inputs=ingredients.recorded(),
     )
 
@@ -69,12 +79,21 @@ def drawn(
     *targets: str,
     code: Mapping[str, str | None] | None = None,
     lost: Iterable[str] = (),
+    history: Iterable[Materialization] = (),
     **options: Any,
 ) -> Plan:
     versions = dict.fromkeys(graph.names, "v1") | dict(code or {})
     codes = {name: Code(version) for name, version in versions.items()}
     request = Request(graph, targets or ("c",), codes, **options)
-    return draw(request, current, frozenset(lost))
+    known = Known(current, lost={current[name].id for name in lost})
+    earlier: dict[Any, Materialization] = {
+        (row.asset_name, row.dependency_hash): row for row in history
+    }
+    while (drawn := draw(request, known)).wanted:
+        known.history |= {
+            each: earlier.get((each.asset, each.dependency_hash)) for each in drawn.wanted
+        }
+    return drawn.plan
 
 
 def actions(plan: Plan) -> dict[str, str]:
@@ -149,7 +168,7 @@ class TestDecisions:
 
     def test_force_makes_the_targets_only(self) -> None:
         graph = chain()
-        plan = drawn(graph, all_made(graph), force=True)
+        plan = drawn(graph, all_made(graph), force=frozenset("c"))
         assert plan.to_run == ["c"]
         assert plan["c"].why == "forced"
 
@@ -162,11 +181,129 @@ class TestDecisions:
     def test_the_partition_is_part_of_the_hash(self) -> None:
         graph = chain()
         hashes = {
-            Ingredients("a", partition, "v1", {}).dependency_hash for partition in (None, "", "x")
+            Ingredients("a", partition, "v1", {}).dependency_hash() for partition in (None, "", "x")
         }
         assert len(hashes) == 3
         current = {name: made(graph, name, partition="x") for name in "abc"}
         assert drawn(graph, current, partition="x").to_run == []
+
+
+class TestHistory:
+    def test_an_earlier_success_made_of_what_there_is_becomes_current(self) -> None:
+        graph = chain()
+        earlier = made(graph, "b", data="older-b")
+        current = all_made(graph) | {"b": made(graph, "b", code="v2")}
+        plan = drawn(graph, current, history=[earlier])
+        assert actions(plan) == {"a": "reuse", "b": "reuse", "c": "materialize"}
+        assert plan["b"].current is earlier
+        assert plan["b"].why == "from history: code changed"
+        assert plan["c"].why == "input b changed data-b -> older-b"
+
+    def test_a_revert_goes_through_the_whole_graph(self) -> None:
+        graph = chain()
+        now = {n: made(graph, n, code="v2", data=f"{n}2") for n in "a"}
+        now["b"] = made(graph, "b", upstream={"a": "a2"}, data="b2")
+        now["c"] = made(graph, "c", upstream={"b": "b2"}, data="c2")
+        plan = drawn(graph, now, history=[made(graph, n) for n in "abc"])
+        assert [step.origin for step in plan] == ["history"] * 3
+        assert plan.is_idle is False
+        assert plan.to_run == []
+
+    def test_one_of_which_the_value_is_lost_is_no_help(self) -> None:
+        graph = chain()
+        earlier = made(graph, "b")
+        current = all_made(graph) | {"b": made(graph, "b", code="v2"), "old": earlier}
+        assert drawn(graph, current, history=[earlier], lost=["old"])["b"].action == "materialize"
+
+    def test_what_was_invalidated_is_not_reused(self) -> None:
+        graph = chain()
+        stale = made(graph, "b").model_copy(update={"status": "stale"})
+        plan = drawn(graph, all_made(graph) | {"b": stale})
+        assert plan["b"].why == "invalidated"
+        assert drawn(graph, {"b": stale}, only=True)["c"].action == "blocked"
+
+    def test_code_that_cannot_be_followed_has_no_history(self) -> None:
+        graph = chain()
+        earlier = made(graph, "b", code=None)
+        current = all_made(graph) | {"b": made(graph, "b", code="v2")}
+        assert drawn(graph, current, code={"b": None}, history=[earlier]).to_run == ["b", "c"]
+
+
+class TestAges:
+    def aged(self, age: dt.timedelta, **options: Any) -> tuple[AssetGraph, Any]:
+        graph = AssetGraph([Asset(zero, name="a", **options)])
+        row = made(graph, "a").model_copy(update={"completed_at": NOW - age})
+        return graph, row
+
+    def test_what_is_older_than_it_may_be_is_made_again(self) -> None:
+        graph, row = self.aged(dt.timedelta(hours=2), max_age=dt.timedelta(hours=1))
+        plan = drawn(graph, {"a": row}, "a", now=NOW)
+        assert plan["a"].why == "older than 1:00:00"
+
+    def test_what_is_younger_is_reused(self) -> None:
+        graph, row = self.aged(dt.timedelta(minutes=30), max_age=dt.timedelta(hours=1))
+        assert drawn(graph, {"a": row}, "a", now=NOW).to_run == []
+
+    def test_an_earlier_success_must_be_young_enough_too(self) -> None:
+        graph, row = self.aged(dt.timedelta(hours=2), max_age=dt.timedelta(hours=1))
+        newer = row.model_copy(update={"completed_at": NOW, "code_version": "v2"})
+        newer = newer.model_copy(update={"dependency_hash": "x"})
+        assert drawn(graph, {"a": newer}, "a", history=[row], now=NOW).to_run == ["a"]
+
+    def test_always_is_always(self) -> None:
+        graph, row = self.aged(dt.timedelta(), always=True)
+        assert drawn(graph, {"a": row}, "a")["a"].why == "always made"
+
+
+class TestOutside:
+    def test_what_changed_outside_is_named(self) -> None:
+        graph = chain()
+        old = Observed({"table": "1"}, {"table": "etag 1"})
+        new = Observed({"table": "2"}, {"table": "etag 2"})
+        current = all_made(graph) | {"a": made(graph, "a", outside=old)}
+        assert drawn(graph, current, outside={"a": old}).to_run == []
+        plan = drawn(graph, current, outside={"a": new})
+        assert plan["a"].why == "table changed outside etag 1 -> etag 2"
+
+    def test_what_can_not_be_observed_blocks_only_what_needs_it(self) -> None:
+        graph = chain()
+        plan = drawn(graph, {}, "c", "d", outside={"b": Observed(error="no route to host")})
+        assert actions(plan) == {
+            "a": "materialize",
+            "b": "blocked",
+            "c": "blocked",
+            "d": "materialize",
+        }
+        assert plan["b"].why == "no route to host"
+
+
+class TestRenamed:
+    def test_what_was_recorded_under_a_former_name_is_reused(self) -> None:
+        before = AssetGraph([Asset(zero, name="old")])
+        row = made(before, "old")
+        graph = AssetGraph([Asset(zero, name="new", aliases=["old"])])
+        plan = drawn(graph, {"old": row}, "new")
+        assert plan["new"].origin == "alias"
+        assert plan["new"].current is row
+        assert drawn(graph, {"new": row}, "new")["new"].why == "up to date"
+
+    def test_its_history_too(self) -> None:
+        before = AssetGraph([Asset(zero, name="old")])
+        graph = AssetGraph([Asset(zero, name="new", aliases=["old"])])
+        now = made(graph, "new", code="v2")
+        assert drawn(graph, {"new": now}, "new", history=[made(before, "old")]).to_run == []
+
+
+class TestAccepted:
+    def test_the_current_version_stands_although_it_differs(self) -> None:
+        graph = chain()
+        plan = drawn(graph, all_made(graph), "a", code={"a": "v2"}, accept=frozenset("a"))
+        assert plan["a"].why == "accepted as it is: code changed"
+
+    def test_not_if_its_inputs_are_not_settled(self) -> None:
+        graph = chain()
+        plan = drawn(graph, all_made(graph), "b", code={"a": "v2"}, accept=frozenset("b"))
+        assert plan["b"].action == "materialize"
 
 
 class TestOnly:
@@ -193,13 +330,13 @@ class TestOnly:
 
     def test_force_and_only(self) -> None:
         graph = chain()
-        plan = drawn(graph, all_made(graph), "b", force=True, only=True)
+        plan = drawn(graph, all_made(graph), "b", force=frozenset("b"), only=True)
         assert actions(plan) == {"b": "materialize"}
 
     def test_without_targets_nothing_is_planned(self) -> None:
         request = Request(chain(), (), {})
         assert request.names() == []
-        assert draw(request, {}).steps == []
+        assert draw(request, Known({})).plan.steps == []
 
 
 class TestValues:
@@ -253,8 +390,10 @@ class TestPlan:
                     "action": "materialize",
                     "causes": [{"kind": "never_made"}],
                     "may_cut_off": False,
+                    "origin": "",
                 }
             ],
+            "remarks": [],
         }
 
     def test_steps_are_found_by_name(self) -> None:

@@ -1,0 +1,91 @@
+"""Why a step is what it is: one reason, in a form that can be recorded and read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CauseKind = Literal[
+    "never_made",
+    "code_changed",
+    "code_unknown",
+    "input_changed",
+    "config_changed",
+    "outside_changed",
+    "value_lost",
+    "invalidated",
+    "forced",
+    "always",
+    "too_old",
+    "upstream_will_run",
+    "upstream_missing",
+    "observation_failed",
+    "value_differs",
+]
+
+_WORDS: dict[CauseKind, str] = {
+    "code_changed": "code of {subject} changed",
+    "code_unknown": "its code can't be followed",
+    "input_changed": "input {subject} changed",
+    "config_changed": "config {subject} changed",
+    "outside_changed": "{subject} changed outside",
+    "value_lost": "value not kept ({subject})",
+    "invalidated": "invalidated",
+    "always": "always made",
+    "too_old": "older than {subject}",
+    "upstream_will_run": "upstream {subject} will run",
+    "upstream_missing": "upstream {subject} has no value and is not selected",
+    "observation_failed": "{subject}",
+    "value_differs": "executed again, it gives {subject}",
+}
+_WITHOUT_SUBJECT: dict[CauseKind, str] = {
+    "code_changed": "code changed",
+    "value_lost": "value lost",
+    "value_differs": "executed again, it gives another value",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason: its kind, what it is about, the old and new version of that, and its place.
+
+    ``subject`` is the definition of a code change, the parameter of an input or config change,
+    the upstream asset, or what was observed outside. ``place`` is ``file:line`` for code.
+    """
+
+    kind: CauseKind
+    subject: str = ""
+    old: str | None = None
+    new: str | None = None
+    place: str = ""
+
+    def __str__(self) -> str:
+        plain = None if self.subject else _WITHOUT_SUBJECT.get(self.kind)
+        words = plain or _WORDS.get(self.kind) or self.kind.replace("_", " ")
+        place = f" ({self.place})" if self.place else ""
+        return words.format(subject=self.subject) + self._change() + place
+
+    def _change(self) -> str:
+        if self.old and self.new:
+            return f" {self.old} -> {self.new}"
+        if self.kind != "code_changed" or not self.subject:
+            return ""
+        return " (reached no more)" if self.old else " (newly reached)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The cause as it is recorded: its fields that say something."""
+        fields = {"subject": self.subject, "old": self.old, "new": self.new, "place": self.place}
+        return {"kind": self.kind} | {name: text for name, text in fields.items() if text}
+
+    @classmethod
+    def of(cls, recorded: Mapping[str, Any]) -> Self:
+        """The cause that ``to_dict`` wrote down."""
+        return cls(**recorded)
+
+
+def in_words(causes: tuple[Cause, ...]) -> str:
+    """Several causes in one line."""
+    return "; ".join(map(str, causes))

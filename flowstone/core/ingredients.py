@@ -1,0 +1,96 @@
+"""All that decides what a step makes: equal ingredients have equal dependency hashes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flowstone.core.cause import Cause
+from flowstone.core.config import MASK, NO_CONFIG, Config
+from flowstone.core.hashing import combine
+from flowstone.core.outside import NOTHING_OBSERVED, Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from flowstone.core.records import Materialization
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """All that decides what a step makes.
+
+    ``upstream`` maps each parameter (``+name`` for an input that is not passed) to the data
+    version it takes. ``code_version`` is None if the source can't be had: never reusable.
+    ``outside`` is what was observed of the world outside.
+    """
+
+    asset: str
+    partition: str | None
+    code_version: str | None
+    upstream: Mapping[str, str]
+    config: Config = NO_CONFIG
+    outside: Observed = NOTHING_OBSERVED
+
+    def dependency_hash(self, asset: str | None = None) -> str:
+        """The digest of all of them, by name; ``asset`` is a name it had before."""
+        parts: list[str | None] = [asset or self.asset, self.code_version, self.partition]
+        for ingredients in (self.upstream, self.config.digests, self.outside.states):
+            parts.append(str(len(ingredients)))
+            for name in sorted(ingredients):
+                parts += [name, ingredients[name]]
+        return combine("dependency", *parts)
+
+    def agree_with(self, made: Materialization) -> bool:
+        """Whether an earlier materialization was made of just these."""
+        return self.code_version is not None and made.dependency_hash == self.dependency_hash(
+            made.asset_name
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """The ingredients as the row keeps them, for later explanations."""
+        return {
+            "upstream": dict(self.upstream),
+            "config": _shown(self.config.shown, self.config.digests),
+            "outside": _shown(self.outside.shown, self.outside.states),
+        }
+
+    def causes(self, made: Materialization) -> Iterator[Cause]:
+        """What is different from the ingredients of an earlier materialization."""
+        if self.code_version is None:
+            yield Cause("code_unknown")
+        elif self.code_version != made.code_version:
+            yield Cause("code_changed")
+        before: Mapping[str, str] = made.inputs.get("upstream", {})
+        for name in sorted({*before, *self.upstream}):
+            old, new = before.get(name), self.upstream.get(name)
+            if old != new:
+                yield Cause("input_changed", name, short(old), short(new))
+        for name, old, new in _changed(made.inputs.get("config", {}), self.recorded()["config"]):
+            yield Cause("config_changed", name, old, new)
+        for name, old, new in _changed(made.inputs.get("outside", {}), self.recorded()["outside"]):
+            yield Cause("outside_changed", name, old, new)
+
+
+_Shown = dict[str, dict[str, str | None]]
+
+
+def _shown(texts: Mapping[str, str], digests: Mapping[str, str]) -> _Shown:
+    names = {**texts, **digests}
+    return {name: {"shown": texts.get(name), "digest": digests.get(name)} for name in names}
+
+
+def _changed(
+    before: Mapping[str, Mapping[str, str | None]], now: _Shown
+) -> Iterator[tuple[str, str | None, str | None]]:
+    for name in sorted({*before, *now}):
+        earlier, later = before.get(name, {}), now.get(name, {})
+        if earlier.get("digest") != later.get("digest"):
+            shown = later.get("shown")
+            # A secret was perhaps none before: what was shown then is not shown again.
+            yield name, None if shown == MASK else earlier.get("shown"), shown
+
+
+def short(version: str | None) -> str | None:
+    """A version as it is shown."""
+    return version and version[:8]

@@ -1,0 +1,151 @@
+"""From what is asked for to a plan: reads code, outside state, records and values, then decides."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from anyio import to_thread
+
+from flowstone.core import config as configs
+from flowstone.core import partition as partitions
+from flowstone.core.changes import with_definitions
+from flowstone.core.decide import Known, draw
+from flowstone.core.plan import Plan, Request
+from flowstone.sources import codes
+from flowstone.targets import chosen, collect, config_mapping
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from flowstone.core.dag import AssetGraph
+    from flowstone.core.records import Materialization
+    from flowstone.store.base import MaterializationStore
+    from flowstone.targets import Assets, Target
+    from flowstone.values import ValueStore
+
+#: Nothing, the targets, or a selection or several.
+Forced: TypeAlias = "bool | str | Iterable[str]"
+
+
+def request_of(
+    targets: Sequence[Target],
+    assets: Assets | None = None,
+    *,
+    exclude: Iterable[str] = (),
+    config: Mapping[str, Any] | None = None,
+    partition: object | None = None,
+    force: Forced = False,
+    only: bool = False,
+    verify: bool = False,
+    accept: bool = False,
+) -> Request:
+    """What is asked for, without anything that has to be read first.
+
+    Raises:
+        DefinitionError: if targets, graph or config can't be used.
+        SelectionError: if a selection can't be read or matches nothing.
+    """
+    graph = collect(targets, assets)
+    left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    names = tuple(chosen(graph, targets, left_out))
+    return Request(
+        graph=graph,
+        targets=names,
+        code={},
+        config=configs.resolve(graph, config_mapping(config)),
+        partition=None if partition is None else partitions.encode(partition),
+        force=_forced(graph, names, force),
+        only=only,
+        verify=verify,
+        accept=frozenset(names if accept else ()),
+        now=dt.datetime.now(dt.UTC),
+    )
+
+
+def _forced(graph: AssetGraph, targets: Iterable[str], force: Forced) -> frozenset[str]:
+    if isinstance(force, bool):
+        return frozenset(targets if force else ())
+    selections = (force,) if isinstance(force, str) else tuple(force)
+    return frozenset(graph.select(*selections) if selections else ())
+
+
+async def planned(
+    request: Request, store: MaterializationStore, values: ValueStore, cache: Path
+) -> Plan:
+    """The plan for a request."""
+    names = request.names()
+    assets = [request.graph[name] for name in names]
+    request = replace(request, code=await to_thread.run_sync(codes, assets))
+    wanted = [request.graph[name] for name in [*names, *request.inputs()]]
+    known = Known(await store.current(_names(wanted), request.partition))
+    plan = await _decided(request, known, store, values)
+    return await _explained(plan, store)
+
+
+def _names(assets: Iterable[Any]) -> list[str]:
+    """Under what names the assets may be recorded."""
+    return [name for asset in assets for name in (asset.name, *asset.aliases)]
+
+
+async def _decided(
+    request: Request, known: Known, store: MaterializationStore, values: ValueStore
+) -> Plan:
+    looked: set[uuid.UUID] = set()
+    while True:
+        drawn = draw(request, known)
+        if drawn.wanted:
+            found = await store.history(drawn.wanted, request.partition)
+            known.history |= {each: found.get(each) for each in drawn.wanted}
+            continue
+        lost = await to_thread.run_sync(_look_through, drawn.plan, values, looked)
+        if not lost:
+            return drawn.plan
+        known.lost |= lost
+
+
+def _look_through(plan: Plan, values: ValueStore, looked: set[uuid.UUID]) -> set[uuid.UUID]:
+    """The values that a run would read, or that making lost ones takes, and that are not there.
+
+    All in one pass: a chain of lost values costs one look at each.
+    """
+    steps = {step.name: step for step in plan}
+    lost: set[uuid.UUID] = set()
+    reading = plan.values_needed()
+    while reading:
+        unknown = {name: made for name, made in reading.items() if made.id not in looked}
+        missing = _missing(unknown, values)
+        looked.update(made.id for made in unknown.values())
+        lost.update(unknown[name].id for name in missing)
+        sources = {
+            source
+            for name in missing
+            if name in steps
+            for parameter, source in steps[name].asset.edges
+            if parameter
+        }
+        reused = [steps[name] for name in sources if name in steps]
+        reading = {
+            step.name: step.current
+            for step in reused
+            if step.action == "reuse" and step.current and step.current.id not in looked
+        }
+    return lost
+
+
+def _missing(made: Mapping[str, Materialization], values: ValueStore) -> list[str]:
+    pointers = {name: row.value for name, row in made.items()}
+    kept = {name: pointer for name, pointer in pointers.items() if pointer is not None}
+    there = dict(zip(kept, values.present(list(kept.values())), strict=True))
+    return [name for name in made if not there.get(name, False)]
+
+
+async def _explained(plan: Plan, store: MaterializationStore) -> Plan:
+    """The plan with code changes told by definition."""
+    changed = [step for step in plan if any(c.kind == "code_changed" for c in step.causes)]
+    versions = {step.current.code_version for step in changed if step.current}
+    before = await store.definitions([v for v in versions if v]) if changed else {}
+    return with_definitions(plan, before)
