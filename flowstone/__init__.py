@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from flowstone.core.context import Context as Context
     from flowstone.core.dag import AssetGraph as AssetGraph
     from flowstone.core.plan import Plan as Plan
+    from flowstone.portal import accept as accept
+    from flowstone.portal import invalidate as invalidate
     from flowstone.portal import materialize as materialize
     from flowstone.portal import materialize_async as materialize_async
     from flowstone.portal import plan as plan
+    from flowstone.portal import why as why
     from flowstone.result import RunResult as RunResult
 
 __version__ = "0.1.0"
@@ -29,10 +32,13 @@ _HOMES = {
     "From": "flowstone.core.annotations",
     "Plan": "flowstone.core.plan",
     "RunResult": "flowstone.result",
+    "accept": "flowstone.portal",
     "asset": "flowstone.core.asset",
+    "invalidate": "flowstone.portal",
     "materialize": "flowstone.portal",
     "materialize_async": "flowstone.portal",
     "plan": "flowstone.portal",
+    "why": "flowstone.portal",
 }
 
 __all__ = [
@@ -43,10 +49,13 @@ __all__ = [
     "From",
     "Plan",
     "RunResult",
+    "accept",
     "asset",
+    "invalidate",
     "materialize",
     "materialize_async",
     "plan",
+    "why",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from flowstone.acts import accepted, act, who
 from flowstone.core import partition as partitions
 from flowstone.errors import SettingsError, StoreError
+from flowstone.explain import next_run, recorded_run
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.planning import planned, request_of
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from flowstone.core.asset import AnyAsset
     from flowstone.core.plan import Plan
+    from flowstone.core.reason import Explanation
     from flowstone.planning import Forced
     from flowstone.runner.events import Event, Listener
     from flowstone.store.base import MaterializationStore
@@ -211,6 +214,38 @@ class Flowstone:
             raise run_failed(result)
         return result
 
+    async def why(
+        self,
+        target: AnyAsset | str,
+        *,
+        run: str | None = None,
+        assets: Assets | None = None,
+        config: Mapping[str, Any] | None = None,
+        partition: object | None = None,
+    ) -> Explanation:
+        """Why an asset would run now, or would not; or what a recorded run did, and why.
+
+        The answer goes from cause to cause down to the root: the definition that changed and how,
+        the config value, what was observed outside. Print it, or take its ``to_dict()``.
+
+        Args:
+            target: an asset, or the name of one.
+            run: the id of a recorded run; None asks about the next one.
+            assets: where the name is looked up, as for ``materialize``.
+            config: config values, as for ``materialize``.
+            partition: the key that is meant.
+
+        Raises:
+            NotFoundError: if there is no such run.
+        """
+        key = None if partition is None else partitions.encode(partition)
+        if run is not None:
+            name = target if isinstance(target, str) else target.name
+            return await recorded_run(name, key, run, self.store)
+        plan = await self.plan(target, assets=assets, config=config, partition=partition)
+        name = target if isinstance(target, str) else target.name
+        return await next_run(name, plan, self.store)
+
     async def accept(
         self,
         *targets: Target,
@@ -250,9 +285,9 @@ class Flowstone:
         downstream: bool = False,
         actor: str | None = None,
     ) -> list[str]:
-        """Never reuse the current versions of the targets again; there is no way back.
+        """Never reuse anything recorded of the targets so far; there is no way back.
 
-        The next run makes them anew. Gives the names that had a version to invalidate.
+        The next run makes them anew. Gives the names that had something to invalidate.
 
         Args:
             targets: assets, modules or selections.
@@ -268,9 +303,11 @@ class Flowstone:
             below = [each for n in names for each in graph.dependents(n, transitive=True)]
             names = [name for name in graph.execution_order() if name in {*names, *below}]
         key = None if partition is None else partitions.encode(partition)
-        acts = [act(actor or who(), "invalidate", name, key, reason) for name in names]
-        found = await self.store.invalidate(names, key, acts)
-        return [name for name in names if name in found]
+        known = {name: (name, *graph[name].aliases) for name in names}
+        recorded = [each for former in known.values() for each in former]
+        acts = [act(actor or who(), "invalidate", each, key, reason) for each in recorded]
+        found = await self.store.invalidate(recorded, key, acts)
+        return [name for name, former in known.items() if not found.keys().isdisjoint(former)]
 
     @property
     def _cache(self) -> Path:

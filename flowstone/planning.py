@@ -146,6 +146,6 @@ def _missing(made: Mapping[str, Materialization], values: ValueStore) -> list[st
 async def _explained(plan: Plan, store: MaterializationStore) -> Plan:
     """The plan with code changes told by definition."""
     changed = [step for step in plan if any(c.kind == "code_changed" for c in step.causes)]
-    versions = {step.current.code_version for step in changed if step.current}
+    versions = {step.before.code_version for step in changed if step.before}
     before = await store.definitions([v for v in versions if v]) if changed else {}
     return with_definitions(plan, before)

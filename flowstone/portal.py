@@ -206,3 +206,12 @@ materialize_async = _awaiting(Flowstone.materialize)
 
 plan = _blocking(Flowstone.plan)
 """What ``materialize`` would do with the same arguments, and why; nothing runs."""
+
+why = _blocking(Flowstone.why)
+"""Why an asset would run, or ran in a recorded run, down to the root."""
+
+accept = _blocking(Flowstone.accept)
+"""Let current versions stand for the code, inputs and config of now."""
+
+invalidate = _blocking(Flowstone.invalidate)
+"""Never reuse what is recorded so far."""

@@ -22,7 +22,8 @@ class RunResult:
 
     ``result["revenue"]`` decodes that asset's value; each call gives a fresh copy of a mutable
     one. ``statuses`` says of every asset how its step ended: ``materialized``, ``reused``,
-    ``failed``, ``skipped`` or ``cancelled``. ``rows`` are the materializations this run recorded.
+    ``failed``, ``skipped`` or ``cancelled``, and in a run that verifies ``verified`` or
+    ``differs``. ``rows`` are the materializations this run recorded.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class RunResult:
 
     @property
     def ok(self) -> bool:
-        """Whether every asset has its value."""
-        return all(status in ("materialized", "reused") for status in self.statuses.values())
+        """Whether every asset has its value; of a run that verifies, the same value again."""
+        good = ("materialized", "reused", "verified")
+        return all(status in good for status in self.statuses.values())
 
     def __getitem__(self, name: str) -> Any:
         """The value of an asset of this run.
@@ -77,14 +79,19 @@ class RunResult:
 
 def describe_counts(counts: Mapping[str, int]) -> str:
     """``"2 materialized, 1 reused"``, or that there was nothing to do."""
-    order = ("materialized", "reused", "failed", "skipped", "cancelled")
+    order = ("materialized", "reused", "verified", "differs", "failed", "skipped", "cancelled")
     told = [f"{counts[name]} {name}" for name in order if counts.get(name)]
     return ", ".join(told) or "nothing to do"
 
 
 def run_failed(result: RunResult) -> RunFailedError:
     """The error of a run, with the first failure as its cause."""
-    failed = [f"{name} ({failure.line})" for name, failure in result.failures.items()]
+    differing = [name for name, status in result.statuses.items() if status == "differs"]
+    failed = [
+        f"{name} ({failure.line})"
+        for name, failure in result.failures.items()
+        if name not in differing
+    ]
     skipped = [name for name, status in result.statuses.items() if status == "skipped"]
     cancelled = [name for name, status in result.statuses.items() if status == "cancelled"]
     message = f"failed: {', '.join(failed)}" if failed else ""
@@ -92,6 +99,8 @@ def run_failed(result: RunResult) -> RunFailedError:
         message += f"; skipped for it: {', '.join(skipped)}"
     elif skipped:
         message = f"skipped: {', '.join(f'{name} ({result.plan[name].why})' for name in skipped)}"
+    if differing:
+        message += f"{'; ' if message else ''}not deterministic: {', '.join(differing)}"
     if cancelled:
         message += f"{'; ' if message else ''}cancelled: {', '.join(cancelled)}"
     error = RunFailedError(message, result)

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": ("flowstone.cli.run:run", "Make assets, and all they need that is not fresh."),
     "plan": ("flowstone.cli.plan:plan", "Say what run would do, and why."),
+    "why": ("flowstone.cli.why:why", "Say why an asset would run, or ran, down to the root."),
+    "check": (
+        "flowstone.cli.check:check",
+        "Look for mistakes and code that can't be followed.",
+    ),
+    "accept": ("flowstone.cli.acts:accept", "Let current versions stand for the code of now."),
+    "invalidate": ("flowstone.cli.acts:invalidate", "Never reuse what is recorded so far."),
     "graph": ("flowstone.cli.graph:graph", "Draw assets and their dependencies."),
     "db": ("flowstone.cli.app:db", "Look at the database, or migrate it."),
 }

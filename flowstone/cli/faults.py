@@ -8,6 +8,7 @@ import click
 
 from flowstone.cli.words import printable, relative
 from flowstone.errors import (
+    AcceptError,
     DefinitionError,
     DefinitionErrors,
     EmptySelectionError,
@@ -19,7 +20,14 @@ from flowstone.errors import (
 )
 
 FAILED, MISTAKEN, UNAVAILABLE, UNMATCHED = 1, 2, 3, 4
-_MISTAKES = (DefinitionError, SelectionError, PartitionError, HashingError, SettingsError)
+_MISTAKES = (
+    AcceptError,
+    DefinitionError,
+    SelectionError,
+    PartitionError,
+    HashingError,
+    SettingsError,
+)
 
 
 def exit_code(error: FlowstoneError) -> int:

@@ -23,6 +23,8 @@ _STYLES = {
     "failed": "bold red",
     "skipped": "yellow",
     "cancelled": "yellow",
+    "verified": "green",
+    "differs": "bold red",
 }
 _SHOWN = 4
 _PER_SECOND = 8

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 target = click.argument("target")
 selection = click.argument("selection", nargs=-1)
+settings = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="ASSET.PARAM=VALUE",
+    help="A config value, as JSON or else as text; can be repeated.",
+)
+partition = click.option("--partition", metavar="KEY", help="The partition that is meant.")
 exclude = click.option("--exclude", multiple=True, metavar="SELECTION", help="Leave these out.")
 
 
@@ -48,7 +56,9 @@ class Order:
     settings: tuple[str, ...] = ()
     partition: str | None = None
     force: bool = False
+    force_only: tuple[str, ...] = ()
     only: bool = False
+    verify: bool = False
     config: dict[str, Any] = field(init=False, default_factory=dict)
 
     def load(self) -> tuple[Target, list[str]]:
@@ -60,6 +70,8 @@ class Order:
         """
         found = load(self.target)
         names = found.choose(self.selection, self.exclude)
+        if self.force_only:
+            found.graph.select(*self.force_only)
         self.config.update(map(parse_setting, self.settings))
         resolve(found.graph, self.config)
         return found, names
@@ -71,9 +83,25 @@ class Order:
             assets=found.graph,
             config=self.config,
             partition=self.partition,
-            force=self.force,
+            force=self.force_only or self.force,
             only=self.only,
+            verify=self.verify,
         )
+
+
+class OrderCommand(click.Command):
+    """A command whose ``--force`` may be given a selection: ``--force=SELECTION``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; without ``=`` the flag takes no value, so that none is mistaken."""
+        options = args[: args.index("--")] if "--" in args else args
+        told = [arg.replace("--force=", "--force-only=", 1) for arg in options if _forces(arg)]
+        rest = [arg for arg in options if not _forces(arg)]
+        return super().parse_args(ctx, [*told, *rest, *args[len(options) :]])
+
+
+def _forces(argument: str) -> bool:
+    return argument.startswith("--force=")
 
 
 def ordering(command: Callable[..., int]) -> Callable[..., int]:
@@ -81,15 +109,15 @@ def ordering(command: Callable[..., int]) -> Callable[..., int]:
 
     @target
     @selection
+    @settings
+    @partition
     @click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="ASSET.PARAM=VALUE",
-        help="A config value, as JSON or else as text; can be repeated.",
+        "-f",
+        "--force",
+        is_flag=True,
+        help="Make the selected assets even if fresh; --force=SELECTION just those.",
     )
-    @click.option("--partition", metavar="KEY", help="The partition to make.")
-    @click.option("-f", "--force", is_flag=True, help="Make the selected assets even if fresh.")
+    @click.option("--force-only", multiple=True, hidden=True)
     @click.option("--only", is_flag=True, help="Nothing but the selected assets.")
     @exclude
     @dsn
@@ -102,10 +130,13 @@ def ordering(command: Callable[..., int]) -> Callable[..., int]:
         settings: tuple[str, ...],
         partition: str | None,
         force: bool,
+        force_only: tuple[str, ...],
         only: bool,
+        verify: bool = False,
         **options: Any,
     ) -> int:
-        order = Order(target, selection, exclude, settings, partition, force, only)
+        forced = (force, force_only)
+        order = Order(target, selection, exclude, settings, partition, *forced, only, verify)
         return command(order, **options)
 
     return ordered

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _COLOURS = {"+": "green", "~": "yellow", "=": "bright_black", "!": "red", " ": "bright_black"}
 
 
-@click.command()
+@click.command(cls=options.OrderCommand)
 @options.ordering
 @click.option("--check", is_flag=True, help="Exit with 1 if anything would run.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -50,4 +50,6 @@ def show(order: options.Order, *, as_json: bool) -> Plan:
     for mark, text in tables.table(drawn, dt.datetime.now(dt.UTC), Path.cwd()):
         shown = click.style(mark, fg=_COLOURS.get(mark)) if coloured and mark else mark
         click.echo(f"{shown} {text}" if mark else text, file=out, color=coloured)
+    for line in tables.remarks(drawn.remarks, Path.cwd()):
+        click.echo(line, err=True)
     return drawn

@@ -25,6 +25,8 @@ MARKS: dict[Ending, str] = {
     "failed": "✗",
     "skipped": "-",
     "cancelled": "-",
+    "verified": "=",
+    "differs": "✗",
 }
 _NAME_WIDTH = 40
 _FRESH_SHOWN = 3
@@ -95,9 +97,12 @@ class Progress:
         """Tell what is fresh already."""
         self._plan = plan
         now = dt.datetime.now(dt.UTC)
-        told = [s.name for s in plan if s.action != "reuse" or self._view.verbose]
+        told = [s.name for s in plan if s.action != "reuse" or s.origin or self._view.verbose]
         self._width = min(max(map(len, told), default=0), _NAME_WIDTH)
-        fresh = [step for step in plan if step.action == "reuse"]
+        fresh = [] if plan.request.verify else [step for step in plan if step.action == "reuse"]
+        for step in plan.moved if fresh else ():
+            self._show(self._line("reused", step.name, None, step.why))
+        fresh = [step for step in fresh if not step.origin]
         if len(fresh) == len(plan) and not self._view.verbose:
             return
         if len(fresh) > _FRESH_SHOWN and not self._view.verbose:
@@ -118,7 +123,8 @@ class Progress:
             self._since = {n: at for n, at in self._since.items() if n != event.asset}
             self._endings[event.asset] = event.ending
         if self._plan is not None:
-            steps = len(self._plan) - self._plan.counts["reuse"]
+            fresh = 0 if self._plan.request.verify else self._plan.counts["reuse"]
+            steps = len(self._plan) - fresh
             self._screen.running(self._since, len(self._endings), steps)
         if isinstance(event, StepFinished):
             self._step(event)
@@ -138,7 +144,7 @@ class Progress:
             self._text(self._summary(self._finished))
 
     def _step(self, event: StepFinished) -> None:
-        if event.ending == "failed":
+        if event.ending in ("failed", "differs"):
             self._failed.append(event)
         if event.ending == "cancelled":
             cancelled = sum(ending == "cancelled" for ending in self._endings.values())
@@ -147,7 +153,8 @@ class Progress:
         rest = {
             "skipped": f"skipped: {event.detail}",
             "cancelled": "cancelled",
-            "reused": "its inputs came out the same",
+            "reused": event.detail or "its inputs came out the same",
+            "verified": "gives the same value",
         }.get(event.ending, event.detail)
         self._show(self._line(event.ending, event.asset, event.duration_ms, rest))
 
@@ -157,7 +164,8 @@ class Progress:
 
     def _failure(self, event: StepFinished) -> None:
         self._text("")
-        self._text(f"error: {event.asset} failed: {self._clean(event.detail)}")
+        what = "failed" if event.ending == "failed" else "is not deterministic"
+        self._text(f"error: {event.asset} {what}: {self._clean(event.detail)}")
         lines = shown(event.traceback, everything=self._view.verbose)
         if not any(line.startswith("  ") for line in lines) and self._plan is not None:
             place = self._plan.request.graph[event.asset].place
@@ -169,7 +177,9 @@ class Progress:
         run = f"run {finished.run_id}"
         counts = finished.counts
         if set(counts) <= {"reused"} and not self._endings:
-            return f"nothing to do: {up_to_date(counts.get('reused', 0))}  {run}"
+            moved = len(self._plan.moved) if self._plan is not None else 0
+            history = f", {moved} of them from history" if moved else ""
+            return f"nothing to do: {up_to_date(counts.get('reused', 0))}{history}  {run}"
         told, time_taken = describe_counts(counts), duration(finished.duration_ms)
         if finished.status == "cancelled":
             return f"interrupted after {time_taken}: {told}, all recorded  {run}"

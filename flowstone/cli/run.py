@@ -44,10 +44,11 @@ class Audience(Protocol):
         """The run is over, however it ended."""
 
 
-@click.command()
+@click.command(cls=options.OrderCommand)
 @options.ordering
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Functions at once in threads.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would run: plan.")
+@click.option("--verify", is_flag=True, help="Execute fresh assets too, and compare.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per event on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but what failed.")
 @click.option("-v", "--verbose", is_flag=True, help="Say everything, debug logs included.")

@@ -8,14 +8,18 @@ from flowstone.cli.words import ago, duration, relative, up_to_date
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from flowstone.core.code import Remark
     from flowstone.core.plan import Plan, Step
 
 HEAD = (" ", "asset", "last ok", "est.", "why")
 
 _WORTH_TELLING_MS = 100
 _INPUTS_SHOWN = 3
+_NAMES_SHOWN = 4
+_LEVELS = {"unknown": "always runs", "assumed": "assumed"}
 
 
 def document(plan: Plan) -> dict[str, Any]:
@@ -49,14 +53,33 @@ def summary(plan: Plan) -> str:
     """The counts of a plan, and how long its steps took when they last ran."""
     counts = plan.counts
     if not counts["materialize"] and not counts["blocked"]:
-        return f"nothing to do: {up_to_date(len(plan))}"
+        history = f", {len(plan.moved)} of them from history" if plan.moved else ""
+        return f"nothing to do: {up_to_date(len(plan))}{history}"
     told = [f"{counts['materialize']} to materialize"] if counts["materialize"] else []
-    told += [f"{counts['reuse']} up to date"] if counts["reuse"] else []
+    fresh, moved = counts["reuse"], len(plan.moved)
+    told += [f"{fresh} up to date" + (f" ({moved} from history)" * bool(moved))] if fresh else []
     told += [f"{counts['blocked']} blocked"] if counts["blocked"] else []
     estimates = [_estimate(step) for step in plan if step.action == "materialize"]
     known = [each for each in estimates if each is not None]
     sure = len(known) == len(estimates) and sum(known) >= _WORTH_TELLING_MS
     return ", ".join(told) + (f"; about {duration(sum(known))} of work" if sure else "")
+
+
+def remarks(found: Sequence[tuple[str, Remark]], folder: Path) -> list[str]:
+    """What is not sure about the code of assets: each once, with whom it concerns."""
+    concerned: dict[Remark, list[str]] = {}
+    for name, remark in found:
+        concerned.setdefault(remark, []).append(name)
+    return [
+        relative(f"{_LEVELS[remark.level]}: {_some(names)}: {remark}", folder)
+        for remark, names in sorted(concerned.items(), key=lambda item: item[0].level)
+    ]
+
+
+def _some(names: list[str]) -> str:
+    if len(names) > _NAMES_SHOWN:
+        return f"{', '.join(names[: _NAMES_SHOWN - 1])} and {len(names) - _NAMES_SHOWN + 1} others"
+    return ", ".join(names)
 
 
 def _row(step: Step, now: dt.datetime) -> tuple[str, str, str, str, str]:
@@ -68,9 +91,11 @@ def _row(step: Step, now: dt.datetime) -> tuple[str, str, str, str, str]:
 
 
 def mark(step: Step) -> str:
-    """``+`` never made, ``~`` made again, ``=`` up to date, ``!`` blocked."""
+    """``+`` never made, ``~`` made again, ``<`` from history, ``=`` up to date, ``!`` blocked."""
     if step.action == "materialize":
         return "~" if step.current else "+"
+    if step.origin == "history":
+        return "<"
     return "=" if step.action == "reuse" else "!"
 
 
@@ -78,7 +103,10 @@ def why(step: Step) -> str:
     """The causes in words; a step that may yet be cut off runs only if an input changes."""
     if not step.may_cut_off:
         return step.why
-    inputs = [cause.subject for cause in step.causes]
+    inputs = [cause.subject for cause in step.causes if cause.kind == "upstream_will_run"]
+    others = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
+    if others:
+        return step.why
     if len(inputs) > _INPUTS_SHOWN:
         inputs[_INPUTS_SHOWN - 1 :] = [f"{len(inputs) - _INPUTS_SHOWN + 1} others"]
     return f"only if {' or '.join(inputs)} {'changes' if len(inputs) == 1 else 'change'}"

@@ -27,7 +27,7 @@ def with_definitions(plan: Plan, before: Mapping[str, Mapping[str, tuple[str, st
     """
     changed: dict[str, Step] = {}
     for step in plan:
-        made = step.current
+        made = step.before
         earlier = before.get(made.code_version or "") if made else None
         if earlier is not None and _PLAIN in step.causes:
             told = list(definition_causes(step.code, earlier)) or [_PLAIN]

@@ -125,6 +125,7 @@ class _State:
             origin,
             may_cut_off,
             self.inputs.known,
+            self.made,
         )
 
 

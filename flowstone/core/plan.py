@@ -32,8 +32,9 @@ Origin = Literal["", "history", "alias", "accepted"]
 class Step:
     """What a run would do for one asset, and why.
 
-    ``current`` is the version that is reused, or else the current one, if there is one.
-    ``origin`` says how a reused version came to stand. ``may_cut_off`` is set where inputs will be
+    ``current`` is the version that is reused, or else the current one, if there is one; ``before``
+    is the current one in any case: the causes tell how things differ from it. ``origin`` says how
+    a reused version came to stand. ``may_cut_off`` is set where inputs will be
     made first: if those turn out to be what an earlier success had, that will be reused.
     ``upstream`` are the data versions of the inputs by parameter, as far as they are known.
     """
@@ -48,6 +49,7 @@ class Step:
     origin: Origin = ""
     may_cut_off: bool = False
     upstream: Mapping[str, str] = field(default_factory=dict)
+    before: Materialization | None = None
 
     @property
     def name(self) -> str:
@@ -157,10 +159,9 @@ class Plan:
 
     @property
     def is_idle(self) -> bool:
-        """Whether a run would have nothing to make, to move or to verify."""
+        """Whether a run would execute nothing."""
         counts = self.counts
-        busy = counts["materialize"] or counts["blocked"] or self.request.verify
-        return not busy and not self.moved
+        return not (counts["materialize"] or counts["blocked"] or self.request.verify)
 
     @property
     def remarks(self) -> list[tuple[str, Remark]]:

@@ -74,12 +74,17 @@ class Ledger:
         made: Made,
         ingredients: Ingredients,
         read: Mapping[tuple[str, str], Version],
+        before: Materialization | None,
     ) -> None:
-        """The step has its value; ``read`` are the versions it took, by parameter and asset."""
+        """The step has its value.
+
+        ``read`` are the versions it took, by parameter and asset; ``before`` is what was current,
+        and what its causes were told against.
+        """
         draft.dependency_hash = ingredients.dependency_hash()
         draft.data_version = made.data_version
         draft.value = made.saved and made.saved.pointer
-        draft.inputs = ingredients.recorded()
+        draft.inputs = ingredients.recorded() | {"before": before and str(before.id)}
         draft.edges = [
             LineageEdge.model_construct(
                 materialization_id=draft.id, upstream_id=version.id, parameter=parameter

@@ -157,6 +157,8 @@ class _Execution:
             group.start_soon(self._beat)
             self._group = group
             self._start(self._queue.start())
+            if not self._queue.left:
+                group.cancel_scope.cancel()
 
     def _start(self, numbers: Sequence[int]) -> None:
         """Begin what is ready; a fresh step has its result already."""
@@ -235,7 +237,7 @@ class _Execution:
         draft = self._ledger.open(step, causes)
         match await self._call(step, lambda: self._ledger.running(draft, causes), draft.attempt):
             case Made() as made:
-                self._ledger.made(draft, made, ingredients, read)
+                self._ledger.made(draft, made, ingredients, read, step.before)
                 self._hold(step, draft, made)
                 self._start(self._queue.done(number))
             case Failure() as failure:
@@ -282,11 +284,11 @@ class _Execution:
 
     def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
         """Why the step runs, now that its inputs are known."""
-        if step.current is None or step.name in self._lost:
+        if step.before is None or step.name in self._lost:
             return list(step.causes)
         known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
         told = {cause.subject for cause in known if cause.kind == "input_changed"}
-        changed = [c for c in ingredients.causes(step.current) if c.kind == "input_changed"]
+        changed = [c for c in ingredients.causes(step.before) if c.kind == "input_changed"]
         return [*known, *(cause for cause in changed if cause.subject not in told)]
 
     async def _verify(

@@ -201,10 +201,9 @@ class MaterializationStore(Protocol):
     async def invalidate(
         self, asset_names: Collection[str], partition: str | None, acts: Sequence[Act]
     ) -> dict[str, int]:
-        """Make current versions stale, for good, and record who did so.
+        """Make every success of those assets stale, for good, and record who did so.
 
-        Stale becomes every success of those assets with the dependency hash of the current one.
-        Gives how many there were for each asset that had any.
+        Gives how many there were for each asset that had any; an act is recorded for those only.
         """
         ...
 

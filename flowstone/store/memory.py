@@ -215,12 +215,11 @@ class MemoryStore:
         self, asset_names: Collection[str], partition: str | None, acts: Sequence[Act]
     ) -> dict[str, int]:
         found: Counter[str] = Counter()
-        for name, made in (await self.current(list(asset_names), partition)).items():
-            for row in self._of(made.asset_name, partition):
-                if row.status == "success" and row.dependency_hash == made.dependency_hash:
-                    end = {"status": "stale", "updated_at": self._clock()}
-                    self._rows[row.id] = row.model_copy(update=end)
-                    found[name] += 1
+        for row in [row for name in asset_names for row in self._of(name, partition)]:
+            if row.status == "success":
+                end = {"status": "stale", "updated_at": self._clock()}
+                self._rows[row.id] = row.model_copy(update=end)
+                found[row.asset_name] += 1
         self._acts += [act for act in acts if act.asset_name in found]
         return dict(found)
 

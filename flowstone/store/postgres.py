@@ -229,10 +229,10 @@ class PostgresStore:
     async def invalidate(
         self, asset_names: Collection[str], partition: str | None, acts: Sequence[Act]
     ) -> dict[str, int]:
-        key = [list(asset_names), *_given(partition), *_given(partition)]
+        key = [list(asset_names), *_given(partition)]
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.invalidate(partition), key)
-            found = Counter(row["current_name"] for row in await cursor.fetchall())
+            found = Counter(row["asset_name"] for row in await cursor.fetchall())
             await self._note(cursor, [act for act in acts if act.asset_name in found])
         return dict(found)
 

@@ -361,15 +361,10 @@ class Queries:
         )
 
     def invalidate(self, partition: str | None) -> sql.Composed:
-        """Parameters: the names and the partition, then the partition."""
         return self._compose(
             "UPDATE {materializations} SET status = 'stale', updated_at = clock_timestamp()"
-            " FROM (SELECT current_name, asset_name AS made_name, dependency_hash AS made_hash"
-            "  FROM {materializations} JOIN (SELECT asset_name AS current_name,"
-            "  materialization_id FROM {current} WHERE asset_name = ANY(%s) AND {of_partition}) c"
-            "  ON id = materialization_id) standing"
-            " WHERE asset_name = made_name AND dependency_hash = made_hash AND {of_partition}"
-            " AND status = 'success' RETURNING current_name",
+            " WHERE asset_name = ANY(%s) AND {of_partition} AND status = 'success'"
+            " RETURNING asset_name",
             partition,
         )
 

@@ -13,7 +13,7 @@ from flowstone import Asset, AssetGraph
 from flowstone.core.cause import Cause
 from flowstone.core.code import Code
 from flowstone.core.config import MASK, Config
-from flowstone.core.decide import Known, Wanted, draw, input_name
+from flowstone.core.decide import Known, draw, input_name
 from flowstone.core.ingredients import Ingredients
 from flowstone.core.outside import NOTHING_OBSERVED, Observed
 from flowstone.core.plan import Plan, Request
@@ -206,7 +206,8 @@ class TestHistory:
         now["c"] = made(graph, "c", upstream={"b": "b2"}, data="c2")
         plan = drawn(graph, now, history=[made(graph, n) for n in "abc"])
         assert [step.origin for step in plan] == ["history"] * 3
-        assert plan.is_idle is False
+        assert plan.is_idle
+        assert len(plan.moved) == 3
         assert plan.to_run == []
 
     def test_one_of_which_the_value_is_lost_is_no_help(self) -> None:
