@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
+F = TypeVar("F", bound="_File | None")
 
 _THREADS = 4
+_WORTH_A_THREAD = 1 << 25
 _TRIES = 5
 _CHUNK = 1 << 20
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -65,9 +67,10 @@ async def contents(
     remembered = await _in_thread(limiter, Remembered, cache, clock)
     trees = await _in_thread(limiter, _trees, wanted)
     reading = _Reading(remembered, {file for tree in trees for file in tree.files.values()})
+    await _in_thread(limiter, reading.recall)
     try:
         async with anyio.create_task_group() as group:
-            for _ in range(min(_THREADS, len(reading.todo))):
+            for _ in range(reading.threads):
                 group.start_soon(_in_thread, limiter, reading.work)
     finally:
         reading.todo.clear()
@@ -115,8 +118,20 @@ class _Reading:
 
     def __init__(self, remembered: Remembered, files: Iterable[str]) -> None:
         self._remembered = remembered
+        self._size = 0
         self.todo = sorted(files, reverse=True)
         self.found: dict[str, _File] = {}
+
+    @property
+    def threads(self) -> int:
+        """How many threads the rest is worth: reading small files, they hinder each other."""
+        return min(len(self.todo), self._size // _WORTH_A_THREAD + 1, _THREADS)
+
+    def recall(self) -> None:
+        """Take what is remembered; only the rest is worth threads."""
+        found = ((location, self._file(location, self._known)) for location in self.todo)
+        self.found = {location: file for location, file in found if file is not None}
+        self.todo = [location for location in self.todo if location not in self.found]
 
     def work(self) -> None:
         """Read files until none is left."""
@@ -125,20 +140,23 @@ class _Reading:
                 location = self.todo.pop()
             except IndexError:
                 return
-            self.found[location] = self._file(location)
+            self.found[location] = self._file(location, self._read)
 
-    def _file(self, location: str) -> _File:
+    def _file(self, location: str, look: Callable[[str], F]) -> F | _File:
         try:
-            return self._known(location) or self._read(location)
+            return look(location)
         except _GONE:
             return _File(None)
         except (OSError, ValueError) as error:
             return _File(None, error=str(_UnreadableError.of(location, error)))
 
     def _known(self, location: str) -> _File | None:
-        status = Path(location).stat()
+        status = os.stat(location)  # noqa: PTH116 - called for every file, and twice as fast
         digest = self._remembered.get(location, status)
-        return _File(digest, status.st_size) if digest else None
+        if digest is None:
+            self._size += status.st_size
+            return None
+        return _File(digest, status.st_size)
 
     def _read(self, location: str) -> _File:
         for _ in range(_TRIES):
