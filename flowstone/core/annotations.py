@@ -139,7 +139,7 @@ class Names:
         if not isinstance(annotation, str):
             return annotation
         try:
-            return self._eval(annotation)
+            return self.evaluate(self._eval(annotation))  # quotes may stand within quotes
         except Exception:  # noqa: BLE001 - names imported for type checkers only, or worse
             return self._by_name(annotation) if mentions_input(annotation) else Any
 
