@@ -98,6 +98,9 @@ class Observed:
     error: str = ""
 
 
+NOTHING_OBSERVED = Observed()
+
+
 def mentions_input(annotation: Any) -> bool:
     """Whether ``InputPath`` occurs anywhere in an annotation, also in fields of its classes."""
     return _mentions(annotation, {})

@@ -695,8 +695,8 @@ class TestInputPaths:
         assert config.digests == {"x": digest(Path("a"))}
 
     def test_a_path_is_asked_for(self) -> None:
-        told = "config made.x = 3: Input is not a valid path for <class 'pathlib.Path'>"
-        assert refusal(InputPath, Path("a"), 3) == told
+        told = refusal(InputPath, Path("a"), 3)
+        assert told.startswith("config made.x = 3: Input is not a valid path")
 
     def test_a_long_list_of_paths_is_cut_where_it_is_shown(self) -> None:
         paths = [Path(f"data/{number}.csv") for number in range(1_000)]

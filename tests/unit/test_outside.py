@@ -464,6 +464,22 @@ class TestObserve:
         assert sorted(map(repr, calls)) == sorted(["()", "(('x',),)", "(['x'],)", "(['y'],)"])
         assert found["a"] == found["b"]
 
+    async def test_any_callable_may_observe_and_take_secrets(self, cache: Path) -> None:
+        @dataclass
+        class Table:
+            name: str
+
+            def __call__(self, pin: SecretStr) -> int:
+                return len(pin.get_secret_value())
+
+        def made(name: str, secret: str) -> AnyAsset:
+            function = eval("lambda pin=pin: pin", {"pin": SecretStr(secret)})  # noqa: S307 - a free default
+            return Asset(function, name=name, observe=table)
+
+        table = Table("orders")
+        found = await seen(cache, made("a", SECRET), made("b", "other"))
+        assert [each.shown["Table"] for each in found.values()] == ["7", "5"]
+
     async def test_config_is_passed_by_name_and_context_by_annotation(self, cache: Path) -> None:
         def table_etag(table: str, run: Context, *rest: int, times: int = 2) -> str:
             return f"{table} {run.asset} {run.partition} {times}" + "".join(map(str, rest))
@@ -591,6 +607,11 @@ class TestObserverDefinitions:
 
     def test_a_positional_only_parameter_is_told(self) -> None:
         assert "parameter 'x' is positional-only" in problem(watching(lambda x, /: x))
+
+    def test_a_callable_without_signature_is_told_with_the_cure(self) -> None:
+        told = problem(watching(min))
+        assert "observe function min: its signature can't be read: " in told
+        assert told.endswith("; wrap it in a function")
 
     @pytest.mark.parametrize(
         ("given", "kind"), [(orders, "an asset already"), (int, "the class int"), (3, "int")]
