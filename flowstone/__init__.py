@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from flowstone.core.asset import asset as asset
     from flowstone.core.context import Context as Context
     from flowstone.core.dag import AssetGraph as AssetGraph
+    from flowstone.core.outside import DataVersion as DataVersion
+    from flowstone.core.outside import InputPath as InputPath
     from flowstone.core.plan import Plan as Plan
     from flowstone.portal import accept as accept
     from flowstone.portal import invalidate as invalidate
@@ -28,8 +30,10 @@ _HOMES = {
     "Asset": "flowstone.core.asset",
     "AssetGraph": "flowstone.core.dag",
     "Context": "flowstone.core.context",
+    "DataVersion": "flowstone.core.outside",
     "Flowstone": "flowstone.api",
     "From": "flowstone.core.annotations",
+    "InputPath": "flowstone.core.outside",
     "Plan": "flowstone.core.plan",
     "RunResult": "flowstone.result",
     "accept": "flowstone.portal",
@@ -45,8 +49,10 @@ __all__ = [
     "Asset",
     "AssetGraph",
     "Context",
+    "DataVersion",
     "Flowstone",
     "From",
+    "InputPath",
     "Plan",
     "RunResult",
     "accept",

@@ -17,10 +17,11 @@ import typing
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, TypeAlias
 
 from flowstone.core.context import Context
+from flowstone.core.outside import INPUT, InputMark, InputPath, mentions_input
 from flowstone.errors import SignatureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from flowstone.core.asset import AnyAsset
 
@@ -51,7 +52,7 @@ class From:
 
 
 #: What an annotation says about its parameter besides the type.
-Hint: TypeAlias = From | type[Context] | None
+Hint: TypeAlias = From | type[Context] | InputMark | None
 
 
 def name_of(source: AnyAsset | str) -> str:
@@ -112,7 +113,7 @@ class Names:
         return dict(_filled_cells(code.co_freevars, self.fn.__closure__ or ()))
 
     def hint(self, parameter: str, annotation: Any) -> Hint:
-        """The ``From`` or the ``Context`` that an annotation holds, else None.
+        """The ``From``, the ``Context`` or the mark of ``InputPath`` in an annotation, else None.
 
         Raises:
             SignatureError: for a ``From`` that can't be evaluated or stands outside ``Annotated``.
@@ -129,18 +130,29 @@ class Names:
             raise SignatureError(f"parameter {parameter!r}: {error}") from None
 
     def evaluate(self, annotation: Any) -> Any:
-        """The annotation itself, or ``Any`` when it is missing or can't be evaluated."""
+        """The annotation itself, or ``Any`` when it is missing or can't be evaluated.
+
+        An ``InputPath`` in it is never lost that way.
+        """
         if annotation is EMPTY:
             return Any
         if not isinstance(annotation, str):
             return annotation
         try:
-            return self._eval(annotation)
+            return self.evaluate(self._eval(annotation))  # quotes may stand within quotes
         except Exception:  # noqa: BLE001 - names imported for type checkers only, or worse
-            return Any
+            return self._by_name(annotation) if mentions_input(annotation) else Any
 
-    def _eval(self, text: str) -> Any:
-        return eval(text, self.globals, self._around | self.closure())  # noqa: S307 - it is their code
+    def _by_name(self, text: str) -> Any:
+        """An annotation that names ``InputPath``, which was imported for type checkers only."""
+        try:
+            return self._eval(text, {"InputPath": InputPath})
+        except Exception:  # noqa: BLE001 - other names are missing as well
+            return InputPath if _last(text) == "InputPath" else Annotated[Any, INPUT]
+
+    def _eval(self, text: str, more: Mapping[str, Any] | None = None) -> Any:
+        scope = {**(more or {}), **self._around, **self.closure()}
+        return eval(text, self.globals, scope)  # noqa: S307 - it is their code
 
     def _hint(self, annotation: Any) -> Hint:
         if annotation is Context:
@@ -159,7 +171,9 @@ class Names:
         if marks is not None:
             if any(mark is From for mark in marks):
                 raise _without_asset()
-            mark = next((mark for mark in marks if isinstance(mark, From)), None)
+            mark = _first(mark for mark in marks if isinstance(mark, From))
+            if mark is None and INPUT in marks:
+                return INPUT
             return mark or self._hint(typing.get_args(annotation)[0])
         if typing.get_origin(annotation) in (typing.Union, types.UnionType):
             return _first(map(self._hint, typing.get_args(annotation)))
@@ -173,7 +187,7 @@ class Names:
             if match.end() == len(text):
                 if value is _UNRESOLVED:
                     # Imported under TYPE_CHECKING only: the name is all there is to go by.
-                    return Context if _last(match[1]) == "Context" else None
+                    return _KNOWN_NAMES.get(_last(match[1]))
                 return self._hint(value)
             # Annotated is a class on some Pythons
             plain = isinstance(value, type) and value not in _FORMS
@@ -256,6 +270,7 @@ def _first(hints: Iterable[Hint]) -> Hint:
 
 
 _NOTHING: dict[str, Any] = {}
+_KNOWN_NAMES: dict[str, Hint] = {"Context": Context, "InputPath": INPUT}
 
 
 def _enclosing(fn: Any) -> dict[str, Any]:

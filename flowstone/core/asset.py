@@ -13,14 +13,16 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from flowstone.core.annotations import Names, checked, name_of
-from flowstone.core.signature import Parameter, read_parameters
+from flowstone.core.signature import Parameter, read_observers, read_parameters
 from flowstone.errors import DefinitionError, SignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from flowstone.core.outside import Observer
+
     #: Says what state something outside is in, at once or as a coroutine.
-    Observer: TypeAlias = Callable[..., Any]
+    ObserveFunction: TypeAlias = Callable[..., Any]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,9 +42,9 @@ class Asset(Generic[P, R]):
     without being passed; ``depends_on`` names the direct dependencies in order, without
     repetition; ``edges`` are pairs of a parameter and the asset it takes, and of no parameter
     (an empty text) and an asset that is not passed; ``linked`` are the dependencies that were
-    given as assets, not by name; ``config`` the config parameters. ``problems`` holds what is
-    wrong with the definition; building a graph raises it, so that all errors of a module are
-    told at once.
+    given as assets, not by name; ``config`` the config parameters; ``observers`` the observe
+    functions and how they are called. ``problems`` holds what is wrong with the definition;
+    building a graph raises it, so that all errors of a module are told at once.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Asset(Generic[P, R]):
         code_version: str | None = None,
         ignore: Iterable[Any] = (),
         track: Iterable[str] = (),
-        observe: Observer | Iterable[Observer] = (),
+        observe: ObserveFunction | Iterable[ObserveFunction] = (),
         max_age: dt.timedelta | None = None,
         always: bool = False,
         aliases: Iterable[str] = (),
@@ -87,7 +89,6 @@ class Asset(Generic[P, R]):
         self.extra: tuple[AnyAsset | str, ...] = ()
         self.problems: list[DefinitionError] = []
         self._check_words()
-        self._check_rules()
         by_parameter = deps if deps and isinstance(deps, Mapping) else {}
         if depends_on or (deps and not by_parameter):
             self._read_extra(depends_on, () if by_parameter else deps)
@@ -96,6 +97,8 @@ class Asset(Generic[P, R]):
         self.edges: list[tuple[str, str]] = []
         self.linked: list[AnyAsset] = []
         self.depends_on: list[str] = self._needs()
+        self.observers: tuple[Observer, ...] = ()
+        self._check_rules()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself: no graph, no record."""
@@ -203,20 +206,30 @@ class Asset(Generic[P, R]):
 
     def _check_rules(self) -> None:
         """What decides about freshness: rules that can't work are mistakes."""
-        told = ""
+        told: list[object] = []
         if self.max_age is not None and not _is_span(self.max_age):
-            told = f"max_age= is a timedelta above zero, not {self.max_age!r}"
-        for name in self.aliases:
-            if name == self.name or not _is_legal(name):
-                told = f"aliases= are names the asset had before, not {name[:80]!r}"
-        for each in self.observe:
-            if not callable(each):
-                told = f"observe= takes functions, not {_kind(each)}"
-        for each in self.track:
-            if not isinstance(each, str):
-                told = f"track= takes names of distributions, not {_kind(each)}"
-        if told:
-            self.problems.append(SignatureError(f"{self.label}: {told}"))
+            told.append(f"max_age= is a timedelta above zero, not {self.max_age!r}")
+        told += [
+            f"aliases= are names the asset had before, not {name[:80]!r}"
+            for name in self.aliases
+            if name == self.name or not _is_legal(name)
+        ]
+        told += [
+            f"track= takes names of distributions, not {_kind(each)}"
+            for each in self.track
+            if not isinstance(each, str)
+        ]
+        if self.observe:
+            told += self._read_observers()
+        self.problems += [SignatureError(f"{self.label}: {each}") for each in told]
+
+    def _read_observers(self) -> list[object]:
+        functions = [each for each in self.observe if is_function(each)]
+        config = [each.name for each in self.config]
+        found, problems = read_observers(functions, config)
+        self.observers = tuple(found)
+        refused = (each for each in self.observe if not is_function(each))
+        return [*problems, *(f"observe= takes functions, not {_kind(each)}" for each in refused)]
 
     def _check_name(self) -> None:
         if not _is_legal(self.name):
@@ -307,7 +320,7 @@ def asset(
     code_version: str | None = ...,
     ignore: Iterable[Any] = ...,
     track: Iterable[str] = ...,
-    observe: Observer | Iterable[Observer] = ...,
+    observe: ObserveFunction | Iterable[ObserveFunction] = ...,
     max_age: dt.timedelta | None = ...,
     always: bool = ...,
     aliases: Iterable[str] = ...,
@@ -341,6 +354,7 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         observe: functions that say what state the world outside is in, such as a table's last
             change; what they return is part of the dependency hash. They are called while
             planning, and may take config parameters of the asset by name, and its ``Context``.
+            One that takes the same arguments for several assets is called once for all.
         max_age: how old the current version may get before it is made again.
         always: make it in every run, whatever is recorded.
         aliases: names the asset had before; what was recorded under them is its history.

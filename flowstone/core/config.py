@@ -30,7 +30,8 @@ from pydantic import (
 
 from flowstone.core.hashing import MAX_DEPTH, digest
 from flowstone.core.objects import attributes
-from flowstone.core.text import cap, safe_repr, safe_str
+from flowstone.core.outside import mentions_input, paths_in, takes_paths
+from flowstone.core.text import cap, clean, safe_repr, safe_str
 from flowstone.errors import (
     ConfigError,
     DefinitionError,
@@ -59,7 +60,9 @@ _HUMP = re.compile(r"[-.\s]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ADDRESS = re.compile(r"(?<=://)([^\s/?#@:]*):[^\s/?#]*(?=@)")
 _PASSWORD = re.compile(r"\b(password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s'&]+)", re.IGNORECASE)
 _SECRET_TYPES = (Secret, SecretStr, SecretBytes)
-_SHOWN_BYTES = 256
+SHOWN_BYTES = 256
+"""Bytes of UTF-8 that are shown of a value."""
+
 #: Types whose text is never JSON: ``1.50`` stays exact, ``true`` is no number.
 _FROM_TEXT = (int, float, bool, Decimal, dt.date, dt.datetime, dt.time, dt.timedelta, UUID)
 
@@ -68,12 +71,14 @@ _FROM_TEXT = (int, float, bool, Decimal, dt.date, dt.datetime, dt.time, dt.timed
 class Config:
     """One asset's config: ``values`` to pass, ``digests`` to hash, ``shown`` to record.
 
-    Secrets are passed, shown as a mask, and never hashed.
+    Secrets are passed, shown as a mask, and never hashed. The values of input paths stand in
+    ``inputs`` as well and have no digest here: what they hold is looked at outside.
     """
 
     values: dict[str, Any] = field(default_factory=dict, repr=False)
     digests: dict[str, str] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
 
 
 NO_CONFIG = Config()
@@ -242,10 +247,15 @@ def _resolve_one(
     else:  # a function that changes its default in place must not change the next run's
         value = copy.deepcopy(parameter.default) if _is_mutable(parameter) else parameter.default
     config.values[name] = value
-    if is_secret(name, value) or _holds_secret(asset.annotation(parameter)):
+    annotation = asset.annotation(parameter)
+    if is_secret(name, value) or _holds_secret(annotation):
         config.shown[name] = MASK
         return
-    config.shown[name] = _shown(value, _SHOWN_BYTES)
+    if mentions_input(annotation):
+        config.shown[name] = _shown_paths(asset, name, annotation, value)
+        config.inputs[name] = value
+        return
+    config.shown[name] = display(value)
     try:
         config.digests[name] = digest(public(value))
     except HashingError as error:
@@ -260,7 +270,23 @@ def _is_mutable(parameter: Parameter) -> bool:
     return isinstance(parameter.default, (list, dict, set, bytearray))
 
 
-def _shown(value: Any, limit: int) -> str:
+def _shown_paths(asset: AnyAsset, name: str, annotation: Any, value: Any) -> str:
+    """The paths of an input parameter in words; an error if they can't be found in its value."""
+    if not takes_paths(annotation):
+        msg = (
+            f"{asset.label}: config {name!r}: an InputPath stands alone, with None, or in a list,"
+            f" tuple or dict of such; give it a parameter of its own"
+        )
+        raise ConfigError(msg)
+    try:
+        paths = [str(path) for path in paths_in(value)]
+    except TypeError as error:
+        raise ConfigError(f"{asset.label}: config {name!r}: {error}") from None
+    return cap(redact(clean(", ".join(paths))), SHOWN_BYTES) or str(value)
+
+
+def display(value: Any, limit: int = SHOWN_BYTES) -> str:
+    """A value in at most ``limit`` bytes, without secrets."""
     try:
         return cap(redact(safe_repr(public(value))), limit)
     except HashingError:
@@ -313,9 +339,9 @@ def _validated(asset: AnyAsset, parameter: Parameter, value: Any) -> Any:
         first = str(error).partition("\n")[0]
         raise ConfigError(f"{what}: its annotation can't be checked: {first}") from None
     except Exception as error:  # noqa: BLE001 - validators are the user's code
-        told = "" if secret else f": {safe_str(error, _SHOWN_BYTES)}"
+        told = "" if secret else f": {safe_str(error, SHOWN_BYTES)}"
         problem = f": validation raised {type(error).__name__}{told}"
-    shown = MASK if secret else _shown(readings[-1], 80)
+    shown = MASK if secret else display(readings[-1], 80)
     raise ConfigError(f"{what} = {shown}{problem}")
 
 
@@ -334,4 +360,4 @@ def _told(error: ValidationError, *, secret: bool) -> str:
         return ": it is refused" if own else f": {first['msg']}"
     where = "".join(f"[{part!r}]" for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{': at ' + where if where else ''}: {cap(first['msg'], _SHOWN_BYTES)}{more}"
+    return f"{': at ' + where if where else ''}: {cap(first['msg'], SHOWN_BYTES)}{more}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import itertools
 import types
 import unicodedata
 from dataclasses import dataclass, field
@@ -10,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flowstone.core.annotations import EMPTY, From, Names, checked, name_of
 from flowstone.core.context import Context
+from flowstone.core.outside import INPUT, Observer
 from flowstone.errors import SignatureError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from flowstone.core.asset import AnyAsset
 
@@ -52,7 +55,7 @@ def read_parameters(
     try:
         raw = _raw_parameters(fn)
     except (ValueError, TypeError) as error:
-        return [], [SignatureError(f"its signature can't be read: {error}; wrap it in a function")]
+        return [], [_unreadable(error)]
     found: list[Parameter] = []
     problems: list[SignatureError] = []
     for parameter in raw:
@@ -74,6 +77,63 @@ def read_parameters(
             if unknown not in known
         )
     return found, problems
+
+
+def read_observers(
+    fns: Iterable[Callable[..., Any]], config: Collection[str]
+) -> tuple[list[Observer], list[SignatureError]]:
+    """How the observe functions of an asset are called, and what about them can't work.
+
+    A parameter takes the config parameter of its name, or the ``Context`` by annotation; one with
+    a default may take neither. Their names differ from each other and from ``config``.
+    """
+    found: list[Observer] = []
+    problems: list[SignatureError] = []
+    taken = set(config)
+    for fn in fns:
+        plain = _function_name(fn)
+        try:
+            from_config, from_context = _read_observer(fn, config)
+        except SignatureError as error:
+            problems.append(SignatureError(f"observe function {plain}: {error}"))
+            continue
+        numbered = (f"{plain}#{number}" for number in itertools.count(2))
+        name = next(each for each in itertools.chain([plain], numbered) if each not in taken)
+        taken.add(name)
+        found.append(Observer(name, fn, from_config, from_context))
+    return found, problems
+
+
+def _read_observer(
+    fn: Callable[..., Any], config: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The parameters that take config, and those that take the context."""
+    try:
+        raw = _raw_parameters(fn)
+    except (ValueError, TypeError) as error:
+        raise _unreadable(error) from None
+    names = Names(fn)
+    from_config: list[str] = []
+    from_context: list[str] = []
+    for name, mark, annotation, default in raw:
+        if mark == "/":
+            raise SignatureError(f"parameter {name!r} is positional-only; drop the '/'")
+        if mark:
+            continue
+        if annotation is not EMPTY and names.hint(name, annotation) is Context:
+            from_context.append(name)
+        elif name in config:
+            from_config.append(name)
+        elif default is EMPTY:
+            hint = did_you_mean(name, config) or f"; it has {', '.join(config) or 'none'}"
+            raise SignatureError(f"parameter {name!r} is no config parameter of the asset{hint}")
+    return tuple(from_config), tuple(from_context)
+
+
+def _function_name(fn: Any) -> str:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return getattr(fn, "__name__", None) or type(fn).__name__
 
 
 #: A parameter as the function has it: name, mark (``*``, ``**``, ``/`` or nothing), annotation,
@@ -125,9 +185,18 @@ def _read(raw: _Raw, names: Names, explicit: Mapping[str, AnyAsset | str]) -> Pa
         return Parameter(name, "dependency", annotation, EMPTY, _source(name, hint.source))
     if hint is Context:
         return Parameter(name, "context", annotation)
+    if hint is INPUT and default is EMPTY:
+        raise SignatureError(
+            f"parameter {name!r} is an input path without a default; write"
+            f" {name}: InputPath = Path(...)"
+        )
     if default is not EMPTY:
         return Parameter(name, "config", annotation, default)
     return Parameter(name, "dependency", annotation)
+
+
+def _unreadable(error: Exception) -> SignatureError:
+    return SignatureError(f"its signature can't be read: {error}; wrap it in a function")
 
 
 def _unusable(name: str, mark: str) -> SignatureError:

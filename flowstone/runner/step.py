@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 import anyio
 from anyio import to_thread
 
+from flowstone.core.hashing import combine
+from flowstone.core.outside import DataVersion
 from flowstone.errors import UnserializableValueError, ValueLostError
 from flowstone.ids import materialization_id
 from flowstone.runner.failure import Failure, describe
@@ -107,7 +109,7 @@ class Version:
 class Made:
     """The function returned ``value``; ``saved`` is None for an asset that is not kept.
 
-    Such a value has a data version that equals no other.
+    Such a value has a data version that equals no other, unless the function stated one.
     """
 
     value: Any
@@ -212,12 +214,16 @@ def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:
     return Lost(lost) if lost else taken
 
 
-def _keep(asset: AnyAsset, value: Any, values: ValueStore) -> Made:
+def _keep(asset: AnyAsset, returned: Any, values: ValueStore) -> Made:
+    """Store what the function returned; the version it stated comes before the value's own."""
+    value, stated = returned, ""
+    if isinstance(returned, DataVersion):
+        value, stated = returned.value, combine("stated", returned.version)
     if not asset.keep:
-        return Made(value, None, f"unkept-{materialization_id().hex}")
+        return Made(value, None, stated or f"unkept-{materialization_id().hex}")
     try:
         saved = values.save(value, asset.returns)
     except UnserializableValueError as error:
         msg = f"asset {asset.name!r} returned a value that can't be kept: {error}"
         raise UnserializableValueError(msg) from None
-    return Made(value, saved, saved.data_version)
+    return Made(value, saved, stated or saved.data_version)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Optional
 import pytest
 from pydantic import BaseModel, Field, PrivateAttr, SecretBytes, SecretStr, model_validator
 
-from flowstone import Asset, AssetGraph, Context, asset
+from flowstone import Asset, AssetGraph, Context, InputPath, asset
 from flowstone.core.config import (
     MASK,
     Config,
@@ -25,6 +25,7 @@ from flowstone.core.config import (
     redact,
     resolve,
 )
+from flowstone.core.hashing import digest
 from flowstone.errors import ConfigError, DefinitionErrors, HashingError
 
 if TYPE_CHECKING:
@@ -677,3 +678,28 @@ def test_a_function_that_changes_its_default_does_not_change_the_next_run() -> N
     first = resolve(graph, {})["grows"]
     assert grows(**first.values) == 1
     assert resolve(graph, {})["grows"].digests == first.digests
+
+
+class TestInputPaths:
+    """They count by what they hold, which is looked at outside."""
+
+    def test_the_path_does_not_count(self) -> None:
+        one, other = (config_of(InputPath, Path("a"), given) for given in ("a", "b"))
+        assert one.digests == other.digests == {}
+        assert (one.shown, other.shown) == ({"x": "a"}, {"x": "b"})
+        assert one.inputs == one.values == {"x": Path("a")}
+
+    def test_a_plain_path_counts_as_it_is_written(self) -> None:
+        config = config_of(Path, Path("a"))
+        assert config.inputs == {}
+        assert config.digests == {"x": digest(Path("a"))}
+
+    def test_a_path_is_asked_for(self) -> None:
+        told = refusal(InputPath, Path("a"), 3)
+        assert told.startswith("config made.x = 3: Input is not a valid path")
+
+    def test_a_long_list_of_paths_is_cut_where_it_is_shown(self) -> None:
+        paths = [Path(f"data/{number}.csv") for number in range(1_000)]
+        shown = config_of(list[InputPath], paths).shown["x"]
+        assert shown.startswith("data/0.csv, data/1.csv, ")
+        assert len(shown) <= 256
