@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, Self
 
 from flowstone.acts import accepted, act, who
@@ -18,6 +19,7 @@ from flowstone.runner.ledger import moves
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
 from flowstone.runner.step import Version
 from flowstone.settings import Settings
+from flowstone.sources.observe import read_inputs
 from flowstone.store.connect import open_store
 from flowstone.targets import chosen, collect
 from flowstone.values import ValueStore
@@ -122,7 +124,7 @@ class Flowstone:
             only=only,
             verify=verify,
         )
-        return await planned(request, self.store, self.values, self._cache)
+        return await planned(request, partition, self.store, self.values, self._cache)
 
     async def materialize(
         self,
@@ -200,7 +202,8 @@ class Flowstone:
         run_id = new_run_id()
         tell = Listening(on_event or _ignore)
         concurrency = max_concurrency or default_concurrency()
-        tools = Tools(self.store, self.values, tell, step_logger, concurrency)
+        inputs = functools.partial(read_inputs, cache=self._cache)
+        tools = Tools(self.store, self.values, inputs, tell, step_logger, concurrency)
         if plan.is_idle:
             report, rows = await self._record_idle(plan, run_id, tell), []
         else:
@@ -273,7 +276,7 @@ class Flowstone:
                 is not accepted would be made first.
         """
         request = request_of(targets, assets, config=config, partition=partition, accept=True)
-        plan = await planned(request, self.store, self.values, self._cache)
+        plan = await planned(request, partition, self.store, self.values, self._cache)
         return await accepted(plan, self.store, actor or who(), reason)
 
     async def invalidate(

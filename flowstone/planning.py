@@ -11,9 +11,12 @@ from anyio import to_thread
 from flowstone.core import config as configs
 from flowstone.core import partition as partitions
 from flowstone.core.changes import with_definitions
+from flowstone.core.context import Context
 from flowstone.core.decide import Known, draw
 from flowstone.core.plan import Plan, Request
+from flowstone.log import step_logger
 from flowstone.sources import codes
+from flowstone.sources.observe import observe
 from flowstone.targets import chosen, collect, config_mapping
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from flowstone.core.asset import AnyAsset
     from flowstone.core.dag import AssetGraph
     from flowstone.core.records import Materialization
     from flowstone.store.base import MaterializationStore
@@ -74,12 +78,26 @@ def _forced(graph: AssetGraph, targets: Iterable[str], force: Forced) -> frozens
 
 
 async def planned(
-    request: Request, store: MaterializationStore, values: ValueStore, cache: Path
+    request: Request,
+    partition: object | None,
+    store: MaterializationStore,
+    values: ValueStore,
+    cache: Path,
 ) -> Plan:
-    """The plan for a request."""
+    """The plan for a request; ``partition`` is its key as it was given.
+
+    Observe functions get a ``Context`` without a run id: there is no run yet.
+    """
     names = request.names()
     assets = [request.graph[name] for name in names]
-    request = replace(request, code=await to_thread.run_sync(codes, assets))
+
+    def context(asset: AnyAsset) -> Context:
+        logger = step_logger("", asset.name, request.partition)
+        return Context("", asset.name, logger, partition)
+
+    code = await to_thread.run_sync(codes, assets)
+    outside = await observe(assets, request.config, context=context, cache=cache)
+    request = replace(request, code=code, outside=outside)
     wanted = [request.graph[name] for name in [*names, *request.inputs()]]
     known = Known(await store.current(_names(wanted), request.partition))
     plan = await _decided(request, known, store, values)

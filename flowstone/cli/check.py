@@ -24,7 +24,7 @@ from flowstone.sources import codes
 def check(
     *, target: str, selection: tuple[str, ...], exclude: tuple[str, ...], as_json: bool
 ) -> int:
-    """Look for mistakes, and for code that can't be followed.
+    """Look for mistakes and code that can't be followed.
 
     Mistakes in definitions end with exit code 2, as everywhere. An asset whose code can't be
     followed always runs: then the exit code is 1. Code that counts by its source alone is told,

@@ -64,6 +64,7 @@ class Ledger:
     def running(self, draft: Draft, causes: Sequence[Cause]) -> None:
         """The step's function is about to be called."""
         draft.status, draft.started_at = "running", now()
+        draft.causes = [cause.to_dict() for cause in causes]
         self._journal.put(draft)
         why = in_words(tuple(causes))
         self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))

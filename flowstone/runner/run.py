@@ -14,6 +14,7 @@ import anyio
 from flowstone.core.cause import Cause
 from flowstone.core.context import Context, Logger
 from flowstone.core.decide import Wanted, input_name, is_too_old
+from flowstone.core.outside import Observed
 from flowstone.core.records import Run
 from flowstone.errors import ValueLostError
 from flowstone.runner.events import RunFinished, RunStarted
@@ -26,8 +27,9 @@ from flowstone.runner.step import Lost, Made, Version, call_async, call_in_threa
 from flowstone.store.base import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from flowstone.core.config import Config
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
     from flowstone.core.records import DecisionKind, Draft, Materialization
@@ -57,10 +59,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a run works with."""
+    """What a run works with; ``inputs`` looks again at what input paths hold."""
 
     store: MaterializationStore
     values: ValueStore
+    inputs: Callable[[Mapping[str, Config]], Awaitable[Mapping[str, Observed]]]
     tell: Listener
     logger: Callable[[str, str, str | None], Logger]
     concurrency: int
@@ -237,6 +240,7 @@ class _Execution:
         draft = self._ledger.open(step, causes)
         match await self._call(step, lambda: self._ledger.running(draft, causes), draft.attempt):
             case Made() as made:
+                ingredients = await self._read_by(step, ingredients)
                 self._ledger.made(draft, made, ingredients, read, step.before)
                 self._hold(step, draft, made)
                 self._start(self._queue.done(number))
@@ -245,6 +249,21 @@ class _Execution:
             case Lost(assets):
                 if not self._recover(number, assets, read):
                     self._fail(number, draft, _gone(assets))
+
+    async def _read_by(self, step: Step, ingredients: Ingredients) -> Ingredients:
+        """The ingredients, unless an input path changed meanwhile: nobody knows what was read."""
+        if not step.config.inputs:
+            return ingredients
+        now = (await self._tools.inputs({step.name: step.config}))[step.name]
+        before = step.outside.states
+        torn = [name for name in step.config.inputs if now.states.get(name) != before.get(name)]
+        if not torn:
+            return ingredients
+        mark = f"{self._run.run_id} {step.name}"
+        states = dict.fromkeys(torn, f"changed in {mark}")
+        shown = dict.fromkeys(torn, "changed while it was read")
+        outside = Observed({**before, **states}, {**step.outside.shown, **shown})
+        return replace(ingredients, outside=outside)
 
     async def _stands_already(
         self, step: Step, ingredients: Ingredients, causes: Sequence[Cause]
@@ -284,9 +303,9 @@ class _Execution:
 
     def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
         """Why the step runs, now that its inputs are known."""
-        if step.before is None or step.name in self._lost:
-            return list(step.causes)
         known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
+        if step.before is None or step.name in self._lost:
+            return known
         told = {cause.subject for cause in known if cause.kind == "input_changed"}
         changed = [c for c in ingredients.causes(step.before) if c.kind == "input_changed"]
         return [*known, *(cause for cause in changed if cause.subject not in told)]

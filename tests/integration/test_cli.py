@@ -573,6 +573,7 @@ def test_a_newer_schema_is_refused_and_shown(project: Project) -> None:
         tables = conn.execute(
             "SELECT table_name FROM information_schema.columns"
             " WHERE table_name LIKE 'flowstone%' AND column_name = 'version'"
+            " AND data_type = 'integer'"
         ).fetchall()
         assert len(tables) == 1
         conn.execute(f"INSERT INTO {tables[0][0]} (version, name) VALUES (9999, 'later')")  # noqa: S608 - a name of ours
