@@ -34,9 +34,10 @@ def accept(
     settings: tuple[str, ...],
     partition: str | None,
 ) -> int:
-    """Let current versions stand for the code, inputs and config of now.
+    """Let current versions stand for what there is now.
 
-    Nothing is executed: the values stay as they are. Who accepted what, when and why is recorded.
+    Nothing is executed: the values stay, for the code, inputs and config of now. Who accepted
+    what, when and why is recorded.
     """
     order = options.Order(target, selection, (), settings, partition)
     found, names = _named(order)
@@ -69,9 +70,9 @@ def invalidate(
     downstream: bool,
     partition: str | None,
 ) -> int:
-    """Never reuse what is recorded so far; the next run makes it anew.
+    """Never reuse what is recorded so far.
 
-    There is no way back. Who invalidated what, when and why is recorded.
+    The next run makes it anew; there is no way back. Who invalidated what, when and why is recorded.
     """
     found, names = _named(options.Order(target, selection, (), (), partition))
 

@@ -28,7 +28,7 @@ COMMANDS = {
         "flowstone.cli.check:check",
         "Look for mistakes and code that can't be followed.",
     ),
-    "accept": ("flowstone.cli.acts:accept", "Let current versions stand for the code of now."),
+    "accept": ("flowstone.cli.acts:accept", "Let current versions stand for what there is now."),
     "invalidate": ("flowstone.cli.acts:invalidate", "Never reuse what is recorded so far."),
     "graph": ("flowstone.cli.graph:graph", "Draw assets and their dependencies."),
     "db": ("flowstone.cli.app:db", "Look at the database, or migrate it."),
