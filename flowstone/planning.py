@@ -95,7 +95,7 @@ async def planned(
         logger = step_logger("", asset.name, request.partition)
         return Context("", asset.name, logger, partition)
 
-    code = await to_thread.run_sync(codes, assets)
+    code = await to_thread.run_sync(codes, assets, cache / "code")
     outside = await observe(assets, request.config, context=context, cache=cache)
     request = replace(request, code=code, outside=outside)
     wanted = [request.graph[name] for name in [*names, *request.inputs()]]

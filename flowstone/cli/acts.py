@@ -72,7 +72,8 @@ def invalidate(
 ) -> int:
     """Never reuse what is recorded so far.
 
-    The next run makes it anew; there is no way back. Who invalidated what, when and why is recorded.
+    The next run makes it anew; there is no way back. Who invalidated what, when and why is
+    recorded.
     """
     found, names = _named(options.Order(target, selection, (), (), partition))
 
