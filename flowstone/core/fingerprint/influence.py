@@ -120,11 +120,11 @@ class Influences:
         by = self.node(module, number)
         for ref in part.mutates:
             for target in self._linker.resolve(module, ref):
-                if target.kind != "def" or target == by:
+                if target.kind != "def":
                     continue
+                mutated[target][by] = None
                 text = f"{target.name} is changed by {part.name}; it counts by its source alone"
                 found.add(target, by, Remark("assumed", text, module.place(part.line)))
-                mutated[target][by] = None
 
     # Classes that learn of their subclasses, functions that are called when modules are executed
 
