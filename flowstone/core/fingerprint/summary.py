@@ -1,0 +1,96 @@
+"""What one module says: the parts that make up each of its names. A pure function of its text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from flowstone.core.fingerprint.scopes import Touch
+from flowstone.core.hashing import combine
+
+ALGORITHM = 1
+"""Version of everything that decides about digests of code; summaries of another one are stale."""
+
+
+class Part(NamedTuple):
+    """One statement (or a function inside one), without comments, docstrings and layout.
+
+    ``kind`` is ``function``, ``class``, ``value`` or ``import``; a branch's test is in its parts.
+    ``docs`` is the digest of its docstrings; ``root`` that of a function without its name,
+    defaults and annotations, as an asset counts; ``hints`` what its parameters' annotations refer
+    to, ``given`` what only its defaults do; ``literal`` the digest of a constant's value; ``metas``
+    a class's metaclass, ``has_hooks`` whether it learns of its subclasses. References are explained
+    in ``scopes``; ``eager`` and ``calls`` are among ``refs``. ``start`` and ``end`` count bytes in
+    UTF-8.
+    """
+
+    kind: str
+    name: str
+    digest: str
+    line: int
+    end_line: int
+    start: int
+    end: int
+    refs: dict[str, int] = {}  # noqa: RUF012 - never changed
+    eager: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    mutates: tuple[str, ...] = ()
+    touches: tuple[Touch, ...] = ()
+    hints: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    metas: tuple[str, ...] = ()
+    docs: str = ""
+    root: str = ""
+    literal: str = ""
+    target: str = ""
+    reads_docs: bool = False
+    is_decorated: bool = False
+    is_conditional: bool = False
+    has_hooks: bool = False
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a module says.
+
+    ``parts`` are its statements in order; ``names`` maps each name to the numbers of the parts
+    that it is made of; ``loose`` are numbers of those that give no name a value but may change
+    others; ``inner`` those of functions, lambdas and classes inside other statements, from
+    ``first_inner`` on. ``stars`` are modules whose names are all imported, with the number of the
+    part they come after; ``imports`` all modules that are imported anywhere, ``typed`` what type
+    checkers alone see. ``whole`` is a reason why the text could not be read; then it counts as
+    a whole.
+    """
+
+    parts: list[Part] = field(default_factory=list)
+    names: dict[str, list[int]] = field(default_factory=dict)
+    loose: list[int] = field(default_factory=list)
+    inner: list[int] = field(default_factory=list)
+    stars: list[tuple[int, str]] = field(default_factory=list)
+    imports: list[str] = field(default_factory=list)
+    typed: dict[str, str] = field(default_factory=dict)
+    last_line: int = 0
+    whole: str = ""
+
+    def dump(self) -> bytes:
+        """As bytes with a checksum, for ``load``."""
+        held = {each.name: getattr(self, each.name) for each in fields(self)}
+        body = json.dumps(held, separators=(",", ":")).encode()
+        return combine("summary", body).encode() + body
+
+    @classmethod
+    def load(cls, raw: bytes) -> Summary | None:
+        """What ``dump`` wrote, or None if that is not what the bytes are."""
+        checksum, body = raw[:40], raw[40:]
+        if combine("summary", body).encode() != checksum:
+            return None
+        held: dict[str, Any] = json.loads(body)
+        held["parts"] = [_part(each) for each in held["parts"]]
+        held["stars"] = [(order, ref) for order, ref in held["stars"]]
+        return cls(**held)
+
+
+def _part(held: list[Any]) -> Part:
+    part = Part._make(held)
+    return part._replace(touches=tuple(Touch(*each) for each in part.touches)) if part.touches else part

@@ -1,0 +1,191 @@
+"""The project's modules by name, found as the import system would, without importing any."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowstone.core.code import Remark
+from flowstone.core.fingerprint.link import Module
+from flowstone.core.fingerprint.summary import Summary
+from flowstone.sources.cells import cells_of, joined
+from flowstone.sources.loaded import EditedError, text_of
+from flowstone.sources.project import home, is_project, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import CodeType
+
+    from flowstone.sources.cache import Summaries
+
+MAIN = "__main__"
+
+
+class ProjectModules:
+    """Finds modules, each once. Of an installed package, ``own`` makes it the project."""
+
+    def __init__(self, summaries: Summaries, own: Path | None = None) -> None:
+        self._summaries = summaries
+        self._own = own
+        self._known: dict[str, Module | None] = {}
+        self._specs: dict[str, ModuleSpec | None] = {}
+        self._places: dict[str, dict[tuple[int, str], list[int]]] = {}
+        self.running = running_lines()
+
+    def module(self, name: str) -> Module | None:
+        """The project's module of that name, or None."""
+        if name not in self._known:
+            self._known[name] = self._found(name)
+        return self._known[name]
+
+    def submodules(self, name: str) -> Sequence[str]:
+        """The names of all modules directly inside a package."""
+        spec = self._spec(name)
+        found: set[str] = set()
+        for folder in map(Path, (spec and spec.submodule_search_locations) or ()):
+            for file in folder.glob("*.py"):
+                if file.stem != "__init__":
+                    found.add(f"{name}.{file.stem}")
+            found.update(f"{name}.{init.parent.name}" for init in folder.glob("*/__init__.py"))
+        return sorted(found)
+
+    def of_namespace(self, namespace: Mapping[str, Any]) -> Module | None:
+        """The module whose global names these are; None if it is not the project's."""
+        name = namespace.get("__name__")
+        loaded = sys.modules.get(name) if isinstance(name, str) else None
+        if loaded is not None and vars(loaded) is namespace:
+            found = self.module(str(name))
+            return self._notebook(namespace) if found is None and name == MAIN else found
+        file = namespace.get("__file__")
+        if not isinstance(file, str) or not Path(file).is_file():
+            return self._notebook(namespace) if name == MAIN else None
+        key = f"{name}@{id(namespace)}"
+        if key not in self._known:
+            path = resolved(file)
+            self._known[key] = self._read(key, str(name), path, namespace) if self._is_ours(path) else None
+        return self._known[key]
+
+    def numbers_at(self, module: Module, code: CodeType) -> list[int]:
+        """The numbers of the parts that a function's code may have been made from."""
+        places = self._places.get(module.name)
+        if places is None:
+            places = self._places[module.name] = {}
+            for number, part in enumerate(module.summary.parts):
+                if part.kind == "function":
+                    name = part.name.rpartition(".")[2]
+                    places.setdefault((part.line, name), []).append(number)
+        line = module.line_of(code.co_filename, code.co_firstlineno)
+        return places.get((line, code.co_name), [])
+
+    def _notebook(self, namespace: Mapping[str, Any]) -> Module | None:
+        """The cells that were executed in a namespace, as a module."""
+        key = f"{MAIN}@{id(namespace)}"
+        if key not in self._known:
+            cells = cells_of(namespace, self.running.get(id(namespace)))
+            text, offsets = joined(cells)
+            summary = self._summaries.of(text)
+            self._known[key] = (
+                Module(key, "notebook", "", text, summary, "", namespace, None, offsets)
+                if cells
+                else None
+            )
+        return self._known[key]
+
+    def _is_ours(self, file: Path) -> bool:
+        return is_project(file) or (self._own is not None and home(file) == self._own)
+
+    def _found(self, name: str) -> Module | None:
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            return None
+        loaded = sys.modules.get(name)
+        namespace = None if loaded is None else vars(loaded)
+        file = None if namespace is None else namespace.get("__file__")
+        spec = None if isinstance(file, str) else self._spec(name)
+        if spec is not None:
+            file = spec.origin
+        if isinstance(file, str) and Path(file).is_file():
+            path = resolved(file)
+            return self._read(name, name, path, namespace) if self._is_ours(path) else None
+        places = (spec and spec.submodule_search_locations) or ()
+        if any(self._is_ours(resolved(place)) for place in places):
+            return Module(name, name, "", "", Summary(), name, namespace)
+        return None
+
+    def _spec(self, name: str) -> ModuleSpec | None:
+        if name not in self._specs:
+            self._specs[name] = self._looked_up(name)
+        return self._specs[name]
+
+    def _looked_up(self, name: str) -> ModuleSpec | None:
+        loaded = getattr(sys.modules.get(name), "__spec__", None)
+        if isinstance(loaded, ModuleSpec):
+            return loaded
+        package, _, _ = name.rpartition(".")
+        if package:
+            around = self._spec(package)
+            places = around and around.submodule_search_locations
+            return PathFinder.find_spec(name, list(places)) if places else None
+        for finder in sys.meta_path:
+            try:
+                spec = finder.find_spec(name, None)
+            except (ImportError, ValueError, AttributeError):
+                continue
+            if spec is not None:
+                return spec
+        return None
+
+    def _read(
+        self, name: str, label: str, file: Path, namespace: Mapping[str, Any] | None
+    ) -> Module:
+        spec = namespace.get("__spec__") if namespace else None
+        if label == MAIN:
+            label = spec.name if isinstance(spec, ModuleSpec) else file.stem
+        package = _package(name, file, namespace)
+        trouble = None
+        text = ""
+        if any(file.name.endswith(suffix) for suffix in EXTENSION_SUFFIXES):
+            summary = Summary(whole="compiled")
+            text = file.read_bytes().decode("latin-1")
+        else:
+            try:
+                text = text_of(file, namespace)
+                summary = self._summary(text, namespace)
+            except EditedError:
+                said = f"{label} was edited after it was imported; start again"
+                trouble, summary = Remark("unknown", said, f"{file}:1"), Summary(whole="edited")
+            except OSError as error:
+                said = f"{label} can't be read: {error.strerror}"
+                trouble, summary = Remark("unknown", said, f"{file}:1"), Summary(whole="unreadable")
+        return Module(name, label, str(file), text, summary, package, namespace, trouble)
+
+    def _summary(self, text: str, namespace: Mapping[str, Any] | None) -> Summary:
+        """What a module says; of one that is just being executed, what it said so far."""
+        summary = self._summaries.of(text)
+        line = self.running.get(id(namespace)) if namespace is not None else None
+        if line is not None and line < summary.last_line:
+            return self._summaries.of(text, line)
+        return summary
+
+
+def running_lines() -> dict[int, int]:
+    """For each namespace whose module is just being executed, the line it has come to."""
+    lines: dict[int, int] = {}
+    own = threading.get_ident()
+    for thread, top in sys._current_frames().items():
+        frame = sys._getframe() if thread == own else top
+        while frame is not None:
+            if frame.f_code.co_name == "<module>":
+                lines.setdefault(id(frame.f_globals), frame.f_lineno)
+            frame = frame.f_back
+    return lines
+
+
+def _package(name: str, file: Path, namespace: Mapping[str, Any] | None) -> str:
+    """The package that relative imports of a module start from."""
+    given = namespace.get("__package__") if namespace else None
+    if isinstance(given, str) and (given or "@" not in name):
+        return given
+    return name if file.name == "__init__.py" else name.rpartition(".")[0]
