@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from flowstone.core.fingerprint.expand import Expander, Extra
 from flowstone.core.fingerprint.graph import Graph
-from flowstone.core.fingerprint.influence import Influence, Influences
-from flowstone.core.fingerprint.link import Linker, Module, Node
+from flowstone.core.fingerprint.influence import Effect, Influences
+from flowstone.core.fingerprint.link import Linker, Node
 from flowstone.sources.cache import Summaries
 from flowstone.sources.cells import listen
 from flowstone.sources.live import LiveObjects
 from flowstone.sources.modules import ProjectModules
 from flowstone.sources.project import home, is_project, resolved
-from flowstone.sources.rules import ignored, is_covered, tracked
+from flowstone.sources.rules import ignored, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,36 +53,44 @@ class _View:
         self._linker = Linker(modules)
         self._live = LiveObjects(modules)
         self._expander = Expander(self._linker, self._live)
-        self._influences = Influences(self._linker, self._expander.reach)
         self._imports: dict[str, list[str]] = {}
+        self._closures: dict[frozenset[str], frozenset[str]] = {}
 
     def codes(self, assets: list[AnyAsset]) -> dict[str, Code]:
-        groups: dict[tuple[frozenset[str], frozenset[Node]], list[tuple[str, Extra]]]
-        groups = defaultdict(list)
+        """The code of each asset.
+
+        Assets whose modules import the same influences share a graph.
+        """
+        made_of = {asset.name: self._made_of(asset) for asset in assets}
+        closures = {name: self._closure(extra) for name, extra in made_of.items()}
+        every = sorted(frozenset[str]().union(*closures.values()))
+        modules = filter(None, map(self._modules.module, every))
+        influences = Influences(self._linker, self._expander.reach, modules)
+        across = {each: influences.among(each) for each in set(closures.values())}
+        graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
         for asset in assets:
-            made_of = self._live.follow_asset(asset) if asset.fn is not None else Extra()
-            made_of.add(*tracked(asset))
-            starts = {node.module for _, node in made_of.edges if node.module}
-            key = self._closure(starts), ignored(asset, self._modules, self._live)
-            groups[key].append((asset.name, made_of))
-        found: dict[str, Code] = {}
-        for (closure, without), members in groups.items():
-            graph = Graph(
-                self._expander,
-                self._influence(closure),
-                lambda node, without=without: is_covered(node, without),  # type: ignore[misc]  # bound now
-            )
-            for name, made_of in members:
-                graph.add(name, made_of)
-            found |= graph.codes()
-        return {asset.name: found[asset.name] for asset in assets}
+            effects = across[closures[asset.name]]
+            without = ignored(asset, self._modules, self._live)
+            graph = graphs.get((effects, without))
+            if graph is None:
+                graph = Graph(self._expander, influences.influence(effects), without)
+                graphs[effects, without] = graph
+            graph.add(asset.name, made_of[asset.name])
+        return {name: code for graph in graphs.values() for name, code in graph.codes().items()}
 
-    def _influence(self, closure: frozenset[str]) -> Influence:
-        modules = [self._modules.module(name) for name in sorted(closure)]
-        return self._influences.among([each for each in modules if each is not None])
+    def _made_of(self, asset: AnyAsset) -> Extra:
+        found = self._live.follow_asset(asset) if asset.fn is not None else Extra()
+        found.add(*tracked(asset))
+        return found
 
-    def _closure(self, starts: set[str]) -> frozenset[str]:
-        """The modules that the given ones import, however deeply."""
+    def _closure(self, made_of: Extra) -> frozenset[str]:
+        """The modules that an asset's own ones import, however deeply, and those themselves."""
+        starts = frozenset(node.module for _, node in made_of.edges if node.module)
+        if starts not in self._closures:
+            self._closures[starts] = self._imported_by(starts)
+        return self._closures[starts]
+
+    def _imported_by(self, starts: frozenset[str]) -> frozenset[str]:
         found = set(starts)
         todo = list(starts)
         while todo:

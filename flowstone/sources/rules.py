@@ -77,17 +77,3 @@ def _named(name: str, asset: AnyAsset, modules: ProjectModules) -> Node | None:
             raise DefinitionError(msg + did_you_mean(last, module.summary.names))
         around, _, last = around.rpartition(".")
     return None
-
-
-def is_covered(node: Node, by: frozenset[Node]) -> bool:
-    """Whether a node is ignored: itself, or with the module it is in."""
-    if not by:
-        return False
-    if node in by or (node.kind == "root" and Node("def", node.module, node.name) in by):
-        return node.kind != "root"
-    whole = node.module
-    while whole:
-        if Node("whole", whole) in by:
-            return node.kind != "root"
-        whole, _, _ = whole.rpartition(".")
-    return False

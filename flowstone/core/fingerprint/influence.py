@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flowstone.core.code import Remark
 from flowstone.core.fingerprint.link import Linker, Module, Node
@@ -21,47 +20,80 @@ _HARMLESS = frozenset({"atexit", "faulthandler", "gc", "logging", "signal", "sys
 _SUBCLASSES = ".__subclasses__"
 
 
-@dataclass(slots=True)
+class Effect(NamedTuple):
+    """A statement, ``by``, changes what ``target`` is, provided one of ``causes`` is imported."""
+
+    target: Node
+    by: Node
+    causes: frozenset[str]
+    remark: Remark | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether whoever has the target has all of this."""
+        return self.by.module == self.target.module and self.target.module in self.causes
+
+
 class Influence:
     """For each node, the nodes of the statements that change it, and what to say about that."""
 
-    on: dict[Node, dict[Node, None]] = field(default_factory=lambda: defaultdict(dict))
-    remarks: dict[Node, dict[Remark, None]] = field(default_factory=lambda: defaultdict(dict))
-
-    def add(self, target: Node, by: Node, remark: Remark | None = None) -> None:
-        """Note that one node changes another."""
-        if target != by:
-            self.on[target][by] = None
-            if remark is not None:
-                self.remarks[target][remark] = None
+    def __init__(self, effects: Iterable[Effect]) -> None:
+        self.on: dict[Node, dict[Node, None]] = defaultdict(dict)
+        self.remarks: dict[Node, dict[Remark, None]] = defaultdict(dict)
+        for effect in effects:
+            if effect.by != effect.target:
+                self.on[effect.target][effect.by] = None
+            if effect.remark is not None:
+                self.remarks[effect.target][effect.remark] = None
 
 
 class Influences:
-    """Finds who changes what among some modules; what one module does is worked out once."""
+    """Who changes what among some modules."""
 
-    def __init__(self, linker: Linker, reach: Callable[[Node], Iterable[Node]]) -> None:
+    def __init__(
+        self, linker: Linker, reach: Callable[[Node], Iterable[Node]], modules: Iterable[Module]
+    ) -> None:
         self._linker = linker
         self._reach = reach
+        self._modules = list(modules)
         self._nodes: dict[str, dict[int, Node]] = {}
+        self._effects: dict[Effect, None] = {}
+        self._mutated: dict[Node, dict[Node, None]] = defaultdict(dict)
+        self._hooked: dict[Node, set[str]] = defaultdict(set)
+        self._find()
 
-    def among(self, modules: Iterable[Module]) -> Influence:
-        """Everything that statements of these modules do to names of theirs and of others."""
-        found = Influence()
-        mutated: dict[Node, dict[Node, None]] = defaultdict(dict)
-        loaded = list(modules)
-        for module in loaded:
+    def among(self, names: frozenset[str]) -> tuple[Effect, ...]:
+        """The effects across modules that take place where just these modules are imported."""
+        return tuple(
+            effect
+            for effect in self._foreign
+            if effect.by.module in names and not names.isdisjoint(effect.causes)
+        )
+
+    def influence(self, across: tuple[Effect, ...]) -> Influence:
+        """These effects, and those inside modules."""
+        return Influence([*self._local, *across])
+
+    def _find(self) -> None:
+        for module in self._modules:
             for number, part in enumerate(module.summary.parts):
                 if part.touches:
-                    self._touches(module, number, part, found)
+                    self._touches(module, number, part)
                 if part.mutates:
-                    self._mutates(module, number, part, found, mutated)
-        hooked = self._hooked(loaded)
-        self._subclasses(loaded, hooked, found)
-        if mutated:
-            self._called(loaded, mutated, hooked, found)
-        return found
+                    self._mutates(module, number, part)
+                self._hooks(module, number, part)
+        self._subclasses()
+        if self._mutated:
+            self._called()
+        self._local = [effect for effect in self._effects if effect.is_local]
+        self._foreign = [effect for effect in self._effects if not effect.is_local]
 
-    def node(self, module: Module, number: int) -> Node:
+    def _add(
+        self, target: Node, by: Node, causes: Iterable[str] = (), remark: Remark | None = None
+    ) -> None:
+        self._effects[Effect(target, by, frozenset(causes or {by.module}), remark)] = None
+
+    def _node(self, module: Module, number: int) -> Node:
         """The node that a statement belongs to: the name it binds, or itself."""
         known = self._nodes.get(module.name)
         if known is None:
@@ -72,18 +104,18 @@ class Influences:
             }
         return known.get(number) or Node("part", module.name, "", number)
 
-    def _touches(self, module: Module, number: int, part: Part, found: Influence) -> None:
-        by = self.node(module, number)
+    def _touches(self, module: Module, number: int, part: Part) -> None:
+        by = self._node(module, number)
         for touch in part.touches:
             if self._is_ours(module, touch.callee):
                 continue
             for target in self._linker.resolve(module, touch.ref):
                 if target.kind == "def" and self._changes(module, touch, target):
-                    found.add(target, by, self._patched(module, part, target, touch))
-                elif target.kind == "outside" and touch.bare and touch.kind != "argument":
+                    self._add(target, by, (), self._patched(module, part, target, touch))
+                elif target.kind == "outside" and touch.bare and touch.kind == "receiver":
                     package = target.name.partition(".")[0]
                     if package not in _HARMLESS:
-                        found.add(Node("outside", "", package), by)
+                        self._add(Node("outside", "", package), by)
 
     def _is_ours(self, module: Module, callee: str) -> bool:
         nodes = self._linker.resolve(module, callee) if callee else ()
@@ -109,78 +141,57 @@ class Influences:
         text = f"{target.name} is set from outside its module; it counts by the source of both"
         return Remark("assumed", text, module.place(part.line))
 
-    def _mutates(
-        self,
-        module: Module,
-        number: int,
-        part: Part,
-        found: Influence,
-        mutated: dict[Node, dict[Node, None]],
-    ) -> None:
-        by = self.node(module, number)
+    def _mutates(self, module: Module, number: int, part: Part) -> None:
+        by = self._node(module, number)
         for ref in part.mutates:
-            for target in self._linker.resolve(module, ref):
-                if target.kind != "def":
-                    continue
-                mutated[target][by] = None
+            for target in self._defs(module, ref):
                 text = f"{target.name} is changed by {part.name}; it counts by its source alone"
-                found.add(target, by, Remark("assumed", text, module.place(part.line)))
+                self._add(target, by, (), Remark("assumed", text, module.place(part.line)))
+                self._mutated[target][by] = None
 
     # Classes that learn of their subclasses, functions that are called when modules are executed
 
-    def _hooked(self, modules: Iterable[Module]) -> set[Node]:
-        """Classes that learn of their subclasses, or are asked for them."""
-        hooked: set[Node] = set()
-        for module in modules:
-            for name, numbers in module.summary.names.items():
-                parts = [module.summary.parts[number] for number in numbers]
-                metas = [node for p in parts for m in p.metas for node in self._defs(module, m)]
-                if metas or any(part.has_hooks for part in parts):
-                    hooked.add(Node("def", module.name, name))
-            for part in module.summary.parts:
-                for ref in part.refs:
-                    if ref.endswith(_SUBCLASSES):
-                        hooked.update(self._defs(module, ref.removesuffix(_SUBCLASSES)))
-        return hooked
+    def _hooks(self, module: Module, number: int, part: Part) -> None:
+        """Note classes that learn of their subclasses, or are asked for them."""
+        if part.has_hooks or any(self._defs(module, ref) for ref in part.metas):
+            self._hooked[self._node(module, number)].add(module.name)
+        for ref in part.refs:
+            if ref.endswith(_SUBCLASSES):
+                for asked in self._defs(module, ref.removesuffix(_SUBCLASSES)):
+                    self._hooked[asked].add(module.name)
 
-    def _subclasses(self, modules: list[Module], hooked: set[Node], found: Influence) -> None:
+    def _subclasses(self) -> None:
         """Subclasses change the classes that learn of them; theirs are learnt of as well."""
         before = -1
-        while hooked and len(hooked) != before:
-            before = len(hooked)
-            for module in modules:
+        while self._hooked and len(self._hooked) != before:
+            before = len(self._hooked)
+            for module in self._modules:
                 for number, part in enumerate(module.summary.parts):
-                    if part.kind != "class":
-                        continue
-                    by = self.node(module, number)
-                    for ref in part.eager:
-                        for base in self._defs(module, ref):
-                            if base in hooked:
-                                found.add(base, by)
-                                hooked.add(by)
+                    if part.kind == "class":
+                        self._subclass(module, self._node(module, number), part)
 
-    def _called(
-        self,
-        modules: list[Module],
-        mutated: dict[Node, dict[Node, None]],
-        hooked: set[Node],
-        found: Influence,
-    ) -> None:
+    def _subclass(self, module: Module, by: Node, part: Part) -> None:
+        for ref in part.eager:
+            for base in self._defs(module, ref):
+                if base in self._hooked:
+                    self._add(base, by, self._hooked[base])
+                    self._hooked[by] |= self._hooked[base]
+
+    def _called(self) -> None:
         """A statement that calls what changes a container adds to the container."""
         changers: dict[Node, list[Node]] = defaultdict(list)
-        for target, functions in mutated.items():
+        for target, functions in self._mutated.items():
             for function in functions:
                 changers[function].append(target)
-        for module in modules:
+        for module in self._modules:
             for number, part in enumerate(module.summary.parts):
-                called = part.eager if part.kind == "class" and hooked else part.calls
-                nodes = [node for ref in called for node in self._defs(module, ref)]
-                if not nodes:
-                    continue
-                by = self.node(module, number)
-                for node in {each for start in nodes for each in self._reach(start)}:
-                    for target in changers.get(node, ()):
-                        found.add(target, by)
+                called = part.eager if part.kind == "class" and self._hooked else part.calls
+                starts = [node for ref in called for node in self._defs(module, ref)]
+                if starts:
+                    by = self._node(module, number)
+                    for node in {each for start in starts for each in self._reach(start)}:
+                        for target in changers.get(node, ()):
+                            self._add(target, by)
 
     def _defs(self, module: Module, ref: str) -> list[Node]:
         return [node for node in self._linker.resolve(module, ref) if node.kind == "def"]

@@ -23,9 +23,7 @@ def digests(own: Sequence[str], edges: Sequence[Sequence[Edge]]) -> list[str]:
     """
     graph: rx.PyDiGraph[int, None] = rx.PyDiGraph()
     graph.add_nodes_from(range(len(own)))
-    graph.extend_from_edge_list(
-        [(source, target) for source, targets in enumerate(edges) for _, target in targets]
-    )
+    graph.extend_from_edge_list(arrows(edges))
     made: dict[int, str] = {}
     for ring in rx.strongly_connected_components(graph):  # those that are reached come first
         inside = set(ring)
@@ -42,6 +40,11 @@ def digests(own: Sequence[str], edges: Sequence[Sequence[Edge]]) -> list[str]:
         else:
             made |= _refined(first, edges)
     return [made[number] for number in range(len(own))]
+
+
+def arrows(edges: Sequence[Sequence[Edge]]) -> list[tuple[int, int]]:
+    """The edges as pairs of numbers."""
+    return [(source, target) for source, targets in enumerate(edges) for _, target in targets]
 
 
 def _refined(colours: dict[int, str], edges: Sequence[Sequence[Edge]]) -> dict[int, str]:

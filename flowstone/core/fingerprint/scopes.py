@@ -45,8 +45,10 @@ _DYNAMIC_LOADER = "importlib.util:exec_module"
 
 
 class Touch(NamedTuple):
-    """What a statement may do to ``ref``: as ``receiver`` or ``argument`` of a call, by ``store``.
+    """What a statement may do to ``ref``, and how.
 
+    It is the ``receiver`` or an ``argument`` of a call, a ``call`` itself, the ``decorator`` or
+    what holds it, or it is set by ``store``.
     ``callee`` is what is called with it; ``bare`` tells that nothing takes the call's result.
     """
 
@@ -457,7 +459,7 @@ class Reader:
                 self._name("call", each, name)
             if name and self._scope.eager:
                 receiver, _, _ = name.rpartition(".")
-                kind = "receiver" if receiver else "call"
+                kind = "decorator" if receiver else "call"
                 ref = self._scope.resolve(receiver or name)
                 if ref:
                     self.uses.touches.append(Touch(kind, ref, name, bare=True))
