@@ -117,7 +117,9 @@ def child(folder: Path, cache: Path) -> None:
     assets: list[AnyAsset] = []
     for file in files:
         loaded = importlib.import_module(f"bench_project.{file.stem}")
-        assets += [each for name, each in vars(loaded).items() if name.startswith("a") and "_" in name]
+        assets += [
+            each for name, each in vars(loaded).items() if name.startswith("a") and "_" in name
+        ]
     floor = timed(parse, files)
     first = timed(codes, assets, cache)
     again = timed(codes, assets, cache)

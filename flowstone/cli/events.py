@@ -33,18 +33,19 @@ class JsonLines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._fresh: list[str] = []
+        self._fresh: list[tuple[str, str]] = []
 
     def planned(self, plan: Plan) -> None:
         """Take note of what the run finds fresh: the engine has no event for it."""
-        self._fresh = [step.name for step in plan if step.action == "reuse"]
+        fresh = [step for step in plan if step.action == "reuse" and not plan.request.verify]
+        self._fresh = [(step.name, step.why) for step in fresh]
 
     def __call__(self, event: Event) -> None:
         """Write it."""
         self._write(event)
         if isinstance(event, RunStarted):
-            for name in self._fresh:
-                self._write(StepFinished(event.run_id, name, "reused", detail="up to date"))
+            for name, why in self._fresh:
+                self._write(StepFinished(event.run_id, name, "reused", detail=why))
 
     def close(self) -> None:
         """Nothing: each line was written when it was told."""

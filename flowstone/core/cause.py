@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 CauseKind = Literal[
     "never_made",
@@ -26,6 +26,7 @@ CauseKind = Literal[
     "value_differs",
 ]
 
+_TOLD = 4
 _WORDS: dict[CauseKind, str] = {
     "code_changed": "code of {subject} changed",
     "code_unknown": "its code can't be followed",
@@ -86,6 +87,9 @@ class Cause:
         return cls(**recorded)
 
 
-def in_words(causes: tuple[Cause, ...]) -> str:
-    """Several causes in one line."""
-    return "; ".join(map(str, causes))
+def in_words(causes: Sequence[Cause]) -> str:
+    """Several causes in one line; of very many, the first."""
+    told = list(map(str, causes[:_TOLD]))
+    if len(causes) > _TOLD:
+        told.append(f"and {len(causes) - _TOLD} more")
+    return "; ".join(told)

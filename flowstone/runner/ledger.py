@@ -66,7 +66,7 @@ class Ledger:
         draft.status, draft.started_at = "running", now()
         draft.causes = [cause.to_dict() for cause in causes]
         self._journal.put(draft)
-        why = in_words(tuple(causes))
+        why = in_words(causes)
         self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
 
     def made(

@@ -139,16 +139,17 @@ class LiveObjects:
         known = self._modules.module(module.__name__)
         return Node("outside", "", module.__name__) if known is None else Node("whole", known.name)
 
-    def _replaced(
-        self, value: Any, node: Node, module: Module, parts: list[Part]
-    ) -> Extra | None:
+    def _replaced(self, value: Any, node: Node, module: Module, parts: list[Part]) -> Extra | None:
         """A function that is not the one its module defines was put there by somebody."""
         part = parts[-1]
         fn = value.fn if isinstance(value, Asset) else value
         if part.is_decorated or len(parts) > 1 or not isinstance(fn, types.FunctionType):
             return None
         same = fn.__globals__ is module.namespace and fn.__code__.co_name == part.name
-        if same and module.line_of(fn.__code__.co_filename, fn.__code__.co_firstlineno) == part.line:
+        if (
+            same
+            and module.line_of(fn.__code__.co_filename, fn.__code__.co_firstlineno) == part.line
+        ):
             return None
         if hasattr(fn, "__wrapped__") and isinstance(value, Asset):
             return None
@@ -157,9 +158,7 @@ class LiveObjects:
         found.remarks.append(Remark("assumed", text, module.place(part.line)))
         return found
 
-    def _set_elsewhere(
-        self, value: Any, node: Node, module: Module, part: Part
-    ) -> Extra | None:
+    def _set_elsewhere(self, value: Any, node: Node, module: Module, part: Part) -> Extra | None:
         """A constant that is not what its module says was set by somebody: then the value counts."""
         if is_secret(node.name, value):
             return None

@@ -65,7 +65,9 @@ class ProjectModules:
         key = f"{name}@{id(namespace)}"
         if key not in self._known:
             path = resolved(file)
-            self._known[key] = self._read(key, str(name), path, namespace) if self._is_ours(path) else None
+            self._known[key] = (
+                self._read(key, str(name), path, namespace) if self._is_ours(path) else None
+            )
         return self._known[key]
 
     def numbers_at(self, module: Module, code: CodeType) -> list[int]:

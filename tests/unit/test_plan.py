@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flowstone import Asset, AssetGraph
-from flowstone.core.cause import Cause
+from flowstone.core.cause import Cause, in_words
 from flowstone.core.code import Code
 from flowstone.core.config import MASK, Config
 from flowstone.core.decide import Known, draw, input_name
@@ -405,6 +405,11 @@ class TestPlan:
             plan["d"]
         with pytest.raises(UnknownDependencyError, match="no asset named 'x'"):
             plan["x"]
+
+    def test_of_very_many_causes_the_first_are_told(self) -> None:
+        causes = [Cause("code_changed", f"shop.f{n}", "a", "b") for n in range(9)]
+        assert in_words(causes).endswith("code of shop.f3 changed a -> b; and 5 more")
+        assert Cause.of(causes[0].to_dict()) == causes[0]
 
     def test_causes_read_well_whatever_their_subject(self) -> None:
         assert str(Cause("input_changed", "{odd}", "a", "b")) == "input {odd} changed a -> b"

@@ -170,9 +170,7 @@ class Expander:
                     level, text = told
                     made.remarks.append(Remark(level, text, module.place(line)))
 
-    def _told(
-        self, module: Module, part: Part, ref: str, near: Node
-    ) -> tuple[Level, str] | None:
+    def _told(self, module: Module, part: Part, ref: str, near: Node) -> tuple[Level, str] | None:
         name = f"{module.label}.{part.name}"
         if near.kind == "whole":
             return "assumed", f"{name} uses {ref.strip(':') or 'its module'} as a whole"

@@ -93,4 +93,8 @@ class Summary:
 
 def _part(held: list[Any]) -> Part:
     part = Part._make(held)
-    return part._replace(touches=tuple(Touch(*each) for each in part.touches)) if part.touches else part
+    return (
+        part._replace(touches=tuple(Touch(*each) for each in part.touches))
+        if part.touches
+        else part
+    )
