@@ -44,7 +44,7 @@ class Reason:
             yield from (f"  {line}" for line in rest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
     """The answer to "why": what would happen to an asset, or happened to it, and the reasons."""
 
@@ -63,7 +63,7 @@ class Explanation:
             "reasons": [reason.to_dict() for reason in self.reasons],
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [f"{self.asset} {self.headline}"]
         lines += [f"  {line}" for reason in self.reasons for line in reason.lines()]
         return "\n".join(lines)
