@@ -82,11 +82,12 @@ def _happened(row: Materialization) -> str:
 
 
 class _Hops:
-    """Goes from causes to what is behind them; each asset is explained once."""
+    """Goes from causes to what is behind them; each asset and each diff is told once."""
 
     def __init__(self, store: MaterializationStore, plan: Plan | None = None) -> None:
         self._store, self._plan = store, plan
         self._seen: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
 
     async def of_step(self, step: Step) -> tuple[Reason, ...]:
         """Reasons of a step that is planned."""
@@ -170,10 +171,11 @@ class _Hops:
         before: Mapping[str, tuple[str, str]],
         now: Mapping[str, tuple[str, str]],
     ) -> tuple[str, ...]:
-        """How the definition that a cause is about changed."""
+        """How the definition that a cause is about changed; told once."""
         old, new = before.get(cause.subject), now.get(cause.subject)
-        if old is None or new is None:
+        if old is None or new is None or (old[0], new[0]) in self._told:
             return ()
+        self._told.add((old[0], new[0]))
         texts = await self._texts([old, new])
         if old[0] not in texts or not (new[1] or new[0] in texts):
             return ()

@@ -70,11 +70,11 @@ class Cause:
         return words.format(subject=self.subject) + self._change() + place
 
     def _change(self) -> str:
-        if self.old and self.new:
-            return f" {self.old} -> {self.new}"
-        if self.kind != "code_changed" or not self.subject:
-            return ""
-        return " (reached no more)" if self.old else " (newly reached)"
+        if self.kind == "code_changed":
+            # what changed is shown as a diff, not as two digests
+            gone, new = self.old and not self.new, self.new and not self.old
+            return ": reached no more" if gone else ": newly reached" if new else ""
+        return f" {self.old} -> {self.new}" if self.old and self.new else ""
 
     def to_dict(self) -> dict[str, Any]:
         """The cause as it is recorded: its fields that say something."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
+import io
+import tokenize
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -50,9 +52,16 @@ def definition_causes(code: Code, before: Mapping[str, tuple[str, str]]) -> Iter
 
 
 def difference(old: str, new: str) -> list[str]:
-    """A small diff of two sources without comments, docstrings and layout."""
-    before, after = (normalised(text).splitlines() for text in (old, new))
-    lines = difflib.unified_diff(before, after, n=_CONTEXT_LINES, lineterm="")
+    """A small diff of two sources, without comments, docstrings and empty lines.
+
+    The lines are the user's own, or Python's where that says it in less: after a change of layout.
+    """
+    found = [_diff(*map(form, (old, new))) for form in (_bare, normalised)]
+    return min(found, key=lambda lines: sum(map(len, lines)))
+
+
+def _diff(old: str, new: str) -> list[str]:
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=_CONTEXT_LINES, lineterm="")
     return list(lines)[2:]
 
 
@@ -62,9 +71,34 @@ def normalised(source: str) -> str:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return source
+    for node in _documented(tree):
+        node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _bare(source: str) -> str:
+    """A source without comments, docstrings and empty lines; as it is, if it can't be read."""
+    try:
+        tree = ast.parse(source)
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
+        return source
+    lines = source.splitlines()
+    for token in tokens:
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in _documented(tree):
+        text = node.body[0]
+        for row in range(text.lineno, (text.end_lineno or text.lineno) + 1):
+            lines[row - 1] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _documented(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """Functions and classes whose bodies begin with a docstring."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         if ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+            yield node

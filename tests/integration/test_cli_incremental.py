@@ -77,7 +77,7 @@ def test_plan_and_why_name_the_constant_its_place_and_how_it_changed(project: Pr
     lines = why.out.splitlines()
     assert lines[0] == "report would run, unless what it takes comes out as it was:"
     assert lines[1] == "  upstream revenue will run"
-    assert lines[2].startswith("    revenue: code of helper.RATE changed ")
+    assert lines[2].startswith("    revenue: code of helper.RATE changed (helper.py:2)")
     assert [line.strip() for line in lines[3:]] == ["@@ -1 +1 @@", "-RATE = 2", "+RATE = 3"]
     document = json.loads(project.flowstone("why", "shop.py::report", "--json").out)
     (reason,) = document["reasons"]
