@@ -197,9 +197,8 @@ class Moment:
             found.append(f"said to have run: {_listed(ran | failed)}, entered: {told['entered']}")
         if told["values"] != self.values:
             found.append(f"values {told['values']}, from scratch {self.values}")
-        for name in self.unknown:
-            if "code_unknown" not in told["causes"][name]:
-                found.append(f"{name} is not said to have code that can't be followed")
+        known = (name for name in self.unknown if "code_unknown" not in told["causes"][name])
+        found += [f"{name} is not said to have code that can't be followed" for name in known]
         return [f"{self.label}: {each}" for each in found]
 
 
@@ -244,9 +243,7 @@ def hold(row: Edit, worker: Worker, folder: Path) -> list[str]:
     return found
 
 
-def _moment(
-    row: Edit, state: State, known: list[State], first: Outcome, edited: Outcome
-) -> Moment:
+def _moment(row: Edit, state: State, known: list[State], first: Outcome, edited: Outcome) -> Moment:
     """What must be so in a state, after others."""
     always, whenever, may = names(row.always), names(row.whenever), names(row.may)
     if not known:

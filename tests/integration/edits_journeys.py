@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.integration.edits import Change, Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 PIPELINE = """
     def fee(x):

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
+import sys
 import tokenize
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OWNERS = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -19,10 +25,22 @@ def rewritten(text: str, *, docstrings: bool = True) -> str:
         for node in ast.walk(tree):
             if isinstance(node, _OWNERS):
                 _document(node)
-    lines = ast.unparse(tree).splitlines()
+    with _deep():
+        lines = ast.unparse(tree).splitlines()
     for row in _statement_ends("\n".join(lines)):
         lines[row - 1] += "    # as before"
     return "\n".join(["# nothing below is another", "", *lines, "", "# the end", ""])
+
+
+@contextlib.contextmanager
+def _deep() -> Iterator[None]:
+    """Room for expressions of many terms."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def _document(node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:

@@ -1,4 +1,4 @@
-"""Edits of what assets are declared with: names, inputs, options, config; and their dynamic code."""
+"""Edits of assets: their bodies, names, inputs, options and config; and dynamic code."""
 
 from __future__ import annotations
 
@@ -147,8 +147,11 @@ DECLARATIONS = [
             "pipeline.py": [
                 (
                     "@asset\ndef price():",
-                    '@asset(tags=["daily"], group="raw", description="d", owners=["me"],\n'
-                    '       metadata={"a": 1})\ndef price():\n    """What it costs."""',
+                    """@asset(
+    tags=["daily"], group="raw", description="d", owners=["me"], metadata={"a": 1}
+)
+def price():
+    'What it costs.'""",
                 ),
                 ("@asset\ndef total", "@asset()\ndef total"),
             ]
@@ -427,7 +430,10 @@ CONFIGURED = [
         {"pipeline.py": CONFIG},
         {
             "pipeline.py": [
-                ("price(rate: int = 2):\n    return rate", "price(factor: int = 2):\n    return factor")
+                (
+                    "price(rate: int = 2):\n    return rate",
+                    "price(factor: int = 2):\n    return factor",
+                )
             ]
         },
         "price",
@@ -482,8 +488,9 @@ DYNAMIC = [
         },
         {"rates.py": [("x + 1", "x + 2")]},
         "price builtin",
-        always="price builtin",
-        why="what is imported by a computed name can't be followed",
+        always="price",
+        whenever="builtin",
+        why="a computed name can't be followed; one that stands there might be",
     ),
     Edit(
         "helpers that were made by executing text",
@@ -522,4 +529,74 @@ DYNAMIC = [
     ),
 ]
 
-ROWS = [*BODIES, *DECLARATIONS, *CONTROLS, *CONFIGURED, *DYNAMIC]
+DYNAMIC_NAMES = [
+    Edit(
+        "names set through globals() in a loop",
+        {
+            "pipeline.py": """
+            def make(n):
+                return lambda x: x * n
+
+            for n in (1, 2):
+                globals()[f"fee_{n}"] = make(n)
+
+            @asset
+            def price():
+                return fee_2(3)
+            """
+        },
+        {"pipeline.py": [("x * n", "x * n + 1")]},
+        "price",
+        whenever="price",
+        why="it may be taken for code that can't be followed",
+    ),
+    Edit(
+        "the subclasses that a class knows of",
+        {
+            "bases.py": "class Step:\n    def run(self):\n        return 0",
+            "steps.py": """
+            from bases import Step
+
+            class First(Step):
+                def run(self):
+                    return 1
+            """,
+            "pipeline.py": """
+            import steps
+            from bases import Step
+
+            @asset
+            def price():
+                return [kind().run() for kind in Step.__subclasses__()]
+            """,
+        },
+        {"steps.py": [("return 1", "return 2")]},
+        "price",
+        whenever="price",
+        why="it may be taken for code that can't be followed",
+    ),
+    Edit(
+        "a method picked by its name",
+        {
+            "pipeline.py": """
+            from operator import methodcaller
+
+            class Shop:
+                def on_low(self):
+                    return 1
+
+            @asset
+            def price(kind: str = "low"):
+                return getattr(Shop(), f"on_{kind}")()
+
+            @asset
+            def called():
+                return methodcaller("on_low")(Shop())
+            """
+        },
+        {"pipeline.py": [("return 1", "return 2")]},
+        "price called",
+    ),
+]
+
+ROWS = [*BODIES, *DECLARATIONS, *CONTROLS, *CONFIGURED, *DYNAMIC, *DYNAMIC_NAMES]

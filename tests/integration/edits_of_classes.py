@@ -319,6 +319,7 @@ ROWS = [
 
             Shop.fee = fee
             Shop.rate = 5
+            Shop.toll = lambda self: 7
             """,
             "pipeline.py": """
             import patches
@@ -326,12 +327,20 @@ ROWS = [
 
             @asset
             def price():
-                return [Shop().fee(), Shop.rate]
+                return Shop().fee()
+
+            @asset
+            def rate():
+                return Shop.rate
+
+            @asset
+            def toll():
+                return Shop().toll()
             """,
         },
-        {"patches.py": [("return 2", "return 3"), ("rate = 5", "rate = 6")]},
-        "price",
-        whenever="price",
+        {"patches.py": [("return 2", "return 3"), ("rate = 5", "rate = 6"), (": 7", ": 8")]},
+        "price rate toll",
+        whenever="price rate toll",
         why="a replaced method may be taken for code that can't be followed",
     ),
     Edit(
@@ -587,8 +596,10 @@ ROWS = [
         },
         {
             "models.py": [
-                ("class Plain(BaseModel):\n    rate: int = 2", "class Plain(BaseModel):\n"
-                 "    rate: int = 3"),
+                (
+                    "class Plain(BaseModel):\n    rate: int = 2",
+                    "class Plain(BaseModel):\n    rate: int = 3",
+                ),
                 ("[1]", "[2]"),
                 ("value + 1", "value + 2"),
                 ("x * 2", "x * 3"),
@@ -653,8 +664,12 @@ ROWS = [
                 return fee({"eur": 1}, Shop())
             """
         },
-        {"pipeline.py": [("eur: int", "eur: int\n    vat: int"), ("def rate(self) -> int: ...",
-                          "def rate(self) -> float: ...")]},
+        {
+            "pipeline.py": [
+                ("eur: int", "eur: int\n    vat: int"),
+                ("def rate(self) -> int: ...", "def rate(self) -> float: ..."),
+            ]
+        },
     ),
     Edit(
         "a TypedDict in the annotation of an asset's parameter",

@@ -222,7 +222,7 @@ def _work_and_exit(work: Callable[[], Any], sending: int) -> None:
         made = (True, work())
     except BaseException:  # noqa: BLE001 - the fork must not go on as its parent
         made = (False, traceback.format_exc())
-    with open(sending, "wb") as pipe:  # noqa: PTH123 - opened by its descriptor
+    with open(sending, "wb") as pipe:
         pickle.dump(made, pipe)
     os._exit(0)
 
@@ -248,13 +248,15 @@ def _fresh(root: Path, target: str, states: list[State]) -> list[Outcome]:
     store, made = MemoryStore(), []
     for n, state in enumerate(states):
         project = Project(root / f"state-{n}", target)
-
-        def work(project: Project = project, state: State = state) -> Any:
-            return run(project, state, store, root / "home"), store
-
-        outcome, store = in_fork(work)
+        outcome, store = in_fork(functools.partial(_with_store, project, state, store, root))
         made.append(outcome)
     return made
+
+
+def _with_store(
+    project: Project, state: State, store: MemoryStore, root: Path
+) -> tuple[Outcome, MemoryStore]:
+    return run(project, state, store, root / "home"), store
 
 
 def _reload(root: Path, target: str, states: list[State]) -> list[Outcome]:
@@ -270,9 +272,12 @@ def _reload(root: Path, target: str, states: list[State]) -> list[Outcome]:
 def _warm_up() -> None:
     """Have everything imported that a run needs, so that no fork has to."""
 
+    def nothing() -> None:
+        return None
+
     async def make() -> None:
         async with Flowstone(store=MemoryStore()) as fs:
-            await fs.materialize(Asset(lambda: 1, name="warm"))
+            await fs.materialize(Asset(nothing, name="warm"))
 
     anyio.run(make)
     _INSTALLED.update(sys.modules)
