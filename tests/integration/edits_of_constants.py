@@ -501,6 +501,7 @@ ROWS = [
             """,
         },
         {"settings.py": [("OTHER = 1", "OTHER = 2")]},
+        fresh=True,
     ),
     Edit(
         "the fallback of a variable of the environment",

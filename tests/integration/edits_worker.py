@@ -37,28 +37,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType, FunctionType, ModuleType
 
-#: ``fresh``: each run is a process of its own, in a folder of its own. ``reload``: all runs are
-#: in one process and one folder, and import the project's modules anew.
+#: ``reload``: all runs are in one process and write the same files, of which each run imports all
+#: anew. ``fresh``: each run is a process of its own, in a folder of its own.
 Mode = Literal["fresh", "reload"]
 
 _SECONDS = 60
-#: Modules that are no project's.
+#: Modules that are no project's, and the path they are found on.
 _INSTALLED: set[str] = set()
+_PATH = list(sys.path)
 
 
 class State(TypedDict):
     """The project at one moment: its files, and the config its run is given.
 
-    ``late`` are files as they are written after the import, before the run.
+    ``late`` are files as they are written after the import, before the run. ``elsewhere`` has
+    them in another folder than the other states.
     """
 
     files: dict[str, str]
     config: dict[str, Any]
     late: NotRequired[dict[str, str]]
+    elsewhere: NotRequired[bool]
 
 
 class Order(TypedDict):
-    """States to be run one after the other with one store, by mode; others with a store each."""
+    """States to be run one after the other with one store, by mode; others with a store each.
+
+    ``folder`` is an empty one.
+    """
 
     folder: str
     target: str
@@ -101,19 +107,24 @@ class Project:
             path.write_text(text, encoding="utf-8")
 
     def load(self) -> ModuleType:
-        """Import the target, all the project's modules anew."""
+        """Import the target, all modules of projects anew."""
         for name in [name for name in sys.modules if name not in _INSTALLED]:
-            if self._is_own(sys.modules[name]):
+            if self._is_near(sys.modules[name]):
                 del sys.modules[name]
         importlib.invalidate_caches()
         os.chdir(self.folder)
-        sys.path.insert(0, str(self.folder))
+        sys.path[:] = [str(self.folder), *_PATH]
         return importlib.import_module(self.target)
 
-    def _is_own(self, module: ModuleType) -> bool:
+    def _is_near(self, module: ModuleType) -> bool:
+        """Whether a module is of this folder or of one beside it."""
         file = getattr(module, "__file__", None)
         # A namespace package has no file, and a path that can't be read without its parent.
-        return file.startswith(f"{self.folder}{os.sep}") if file else hasattr(module, "__path__")
+        return file.startswith(f"{self.folder.parent}{os.sep}") if file else _is_package(module)
+
+
+def _is_package(module: ModuleType) -> bool:
+    return hasattr(module, "__path__")
 
 
 class Entered:
@@ -232,22 +243,32 @@ def answer(order: Order) -> Answer:
     root = Path(order["folder"]).resolve()
     told: Answer = {"states": {}, "scratch": [], "error": ""}
     try:
-        for n, state in enumerate(order["scratch"]):
-            project = Project(root / f"scratch-{n}", order["target"])
-            work = functools.partial(run, project, state, MemoryStore(), project.folder / "home")
-            told["scratch"].append(in_fork(work))
-        for mode, states in order["states"].items():
-            runs = _fresh if mode == "fresh" else _reload
-            told["states"][mode] = runs(root / mode, order["target"], states)
+        told["scratch"], told["states"]["reload"] = in_fork(lambda: _reload(root, order))
+        if "fresh" in order["states"]:
+            told["states"]["fresh"] = _fresh(root, order)
     except RuntimeError as error:
         told["error"] = str(error)
     return told
 
 
-def _fresh(root: Path, target: str, states: list[State]) -> list[Outcome]:
+def _reload(root: Path, order: Order) -> tuple[list[Outcome], list[Outcome]]:
+    """From scratch, each state with a store of its own; and one after the other with one store."""
+    target, scratch = order["target"], []
+    for n, state in enumerate(order["scratch"]):
+        project = Project(root / f"scratch-{n}", target)
+        scratch.append(run(project, state, MemoryStore(), project.folder / "home"))
     store, made = MemoryStore(), []
-    for n, state in enumerate(states):
-        project = Project(root / f"state-{n}", target)
+    for state in order["states"]["reload"]:
+        folder = root / ("elsewhere" if state.get("elsewhere") else "here")
+        made.append(run(Project(folder, target), state, store, root / "home"))
+    return scratch, made
+
+
+def _fresh(root: Path, order: Order) -> list[Outcome]:
+    """One after the other, with one store that goes from process to process."""
+    store, made = MemoryStore(), []
+    for n, state in enumerate(order["states"]["fresh"]):
+        project = Project(root / f"fresh-{n}", order["target"])
         outcome, store = in_fork(functools.partial(_with_store, project, state, store, root))
         made.append(outcome)
     return made
@@ -256,17 +277,7 @@ def _fresh(root: Path, target: str, states: list[State]) -> list[Outcome]:
 def _with_store(
     project: Project, state: State, store: MemoryStore, root: Path
 ) -> tuple[Outcome, MemoryStore]:
-    return run(project, state, store, root / "home"), store
-
-
-def _reload(root: Path, target: str, states: list[State]) -> list[Outcome]:
-    project, store = Project(root / "project", target), MemoryStore()
-
-    def work() -> list[Outcome]:
-        return [run(project, state, store, root / "home") for state in states]
-
-    made: list[Outcome] = in_fork(work)
-    return made
+    return run(project, state, store, root / "fresh-home"), store
 
 
 def _warm_up() -> None:
