@@ -189,8 +189,7 @@ def _closes_over(function: FunctionType, frame: FrameType) -> bool:
 
 
 def run(project: Project, state: State, store: MemoryStore, home: Path) -> Outcome:
-    """Make all assets of the project as it is in ``state``."""
-    project.write(state["files"])
+    """Make all assets of the project, whose files are written as ``state`` has them."""
     module = project.load()
     if "late" in state:
         project.write(state["late"])
@@ -256,11 +255,13 @@ def _reload(root: Path, order: Order) -> tuple[list[Outcome], list[Outcome]]:
     target, scratch = order["target"], []
     for n, state in enumerate(order["scratch"]):
         project = Project(root / f"scratch-{n}", target)
+        project.write(state["files"])
         scratch.append(run(project, state, MemoryStore(), project.folder / "home"))
     store, made = MemoryStore(), []
     for state in order["states"]["reload"]:
-        folder = root / ("elsewhere" if state.get("elsewhere") else "here")
-        made.append(run(Project(folder, target), state, store, root / "home"))
+        project = Project(root / ("elsewhere" if state.get("elsewhere") else "here"), target)
+        project.write(state["files"])
+        made.append(run(project, state, store, root / "home"))
     return scratch, made
 
 
@@ -269,6 +270,7 @@ def _fresh(root: Path, order: Order) -> list[Outcome]:
     store, made = MemoryStore(), []
     for n, state in enumerate(order["states"]["fresh"]):
         project = Project(root / f"fresh-{n}", order["target"])
+        project.write(state["files"])
         outcome, store = in_fork(functools.partial(_with_store, project, state, store, root))
         made.append(outcome)
     return made
