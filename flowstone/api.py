@@ -66,7 +66,7 @@ class Flowstone:
 
     def _set_up(self, settings: Settings, store: MaterializationStore | None) -> None:
         self.settings = settings
-        self.values = ValueStore(self.settings.values, pickle=self.settings.pickle)
+        self.values = ValueStore(settings.values, pickle=settings.pickle, cache=self._cache)
         self._given = store
         self._store: MaterializationStore | None = None
         self._stack = contextlib.AsyncExitStack()

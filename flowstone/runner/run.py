@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio import to_thread
 
 from flowstone.core.cause import Cause
 from flowstone.core.context import Context, Logger
@@ -297,7 +298,7 @@ class _Execution:
                     break
         if made is None or is_too_old(asset, made, self._plan.request.now):
             return None, kind
-        if step.name in self._targets and not self._is_present(made):
+        if step.name in self._targets and not await self._is_present(made):
             return None, kind
         return made, kind
 
@@ -325,8 +326,11 @@ class _Execution:
         self._ledger.compared(step, outcome)
         self._start(self._queue.done(number))
 
-    def _is_present(self, made: Materialization) -> bool:
-        return made.value is not None and self._tools.values.present([made.value])[0]
+    async def _is_present(self, made: Materialization) -> bool:
+        if made.value is None:
+            return False
+        present = self._tools.values.present
+        return (await to_thread.run_sync(present, [made.value]))[0]
 
     async def _call(self, step: Step, begin: Callable[[], None], attempt: int = 1) -> Outcome:
         """Call the function as soon as there is a thread for it, or at once if it is async."""

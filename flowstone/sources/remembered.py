@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import tempfile
 import time
@@ -38,8 +39,11 @@ class Remembered:
     def __init__(self, folder: Path, clock: Callable[[], int] = time.time_ns) -> None:
         self._file = folder / _FILE
         self._clock = clock
-        self._known = _read(self._file)
         self._new: dict[str, tuple[Mark, str]] = {}
+
+    @functools.cached_property
+    def _known(self) -> dict[str, tuple[Mark, str]]:
+        return _read(self._file)
 
     def get(self, path: str, status: os.stat_result) -> str | None:
         """The digest of the file if it is known for certain."""

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from flowstone.core.hashing import content_digest_of
 from flowstone.core.records import ValuePointer
 from flowstone.errors import UnserializableValueError, ValueLostError, ValueStoreError
+from flowstone.sources.remembered import mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from flowstone.sources.remembered import Remembered
 
 CODEC = "path"
 _CHUNK = 1 << 20
@@ -55,6 +58,24 @@ def is_present(pointer: ValuePointer) -> bool:
     except (OSError, ValueError):
         return False
     return stat.S_ISREG(status.st_mode) and status.st_size == pointer.size
+
+
+def is_unchanged(pointer: ValuePointer, remembered: Remembered) -> bool:
+    """Say whether the file still holds what was recorded; it is read unless that is remembered."""
+    if not is_present(pointer):
+        return False
+    path = Path(pointer.location or "")
+    try:
+        status = path.stat()
+        settled = remembered.is_settled(status)
+        content = remembered.get(str(path), status)
+        if content is None:
+            content, _ = _digest_and_size(path)
+            if settled and mark(path.stat()) == mark(status):
+                remembered.add(str(path), status, content)
+    except OSError:
+        return False
+    return content == pointer.content_digest
 
 
 def checked(pointer: ValuePointer) -> Path:

@@ -9,6 +9,7 @@ from flowstone.core.hashing import combine, content_digest, digest
 from flowstone.core.records import ValuePointer
 from flowstone.core.text import safe_str
 from flowstone.errors import FlowstoneError, HashingError, ValueLostError
+from flowstone.sources.remembered import Remembered
 from flowstone.values import codecs, paths
 from flowstone.values.files import DigestFiles
 
@@ -33,15 +34,22 @@ class ValueStore:
 
     Bytes are checked against their digest before anything decodes them. ``root`` and its folders
     are made with the first file. ``inline_limit`` is in bytes. With ``pickle=False`` nothing is
-    pickled or unpickled. Whoever can write the store or the database can run code through pickle.
+    pickled or unpickled. Digests of files that are themselves the asset are remembered in the
+    folder ``cache``. Whoever can write the store or the database can run code through pickle.
 
     An instance may be used by any number of threads.
     """
 
     def __init__(
-        self, root: Path, *, inline_limit: int = INLINE_LIMIT, pickle: bool = True
+        self,
+        root: Path,
+        *,
+        inline_limit: int = INLINE_LIMIT,
+        pickle: bool = True,
+        cache: Path | None = None,
     ) -> None:
         self._files = DigestFiles(Path(root).absolute())
+        self._cache = cache or Path(root).absolute() / "cache"
         self._inline_limit = inline_limit
         self._pickle = pickle
 
@@ -90,12 +98,19 @@ class ValueStore:
             ) from error
 
     def present(self, pointers: Sequence[ValuePointer]) -> list[bool]:
-        """Say of each value whether it is there with the recorded size; nothing is read."""
-        return [self._is_present(pointer) for pointer in pointers]
+        """Say of each value whether it is there.
 
-    def _is_present(self, pointer: ValuePointer) -> bool:
+        Of stored bytes only the size is looked at, they are checked when they are loaded. A file
+        that is itself the asset must hold what was recorded: others write it too.
+        """
+        remembered = Remembered(self._cache)
+        there = [self._is_present(pointer, remembered) for pointer in pointers]
+        remembered.save()
+        return there
+
+    def _is_present(self, pointer: ValuePointer, remembered: Remembered) -> bool:
         if pointer.codec == paths.CODEC:
-            return paths.is_present(pointer)
+            return paths.is_unchanged(pointer, remembered)
         if not self._may_decode(pointer):
             return False
         if pointer.inline is not None:

@@ -554,7 +554,7 @@ def test_a_missing_or_edited_file_is_lost(
     file.write_text("report")
     pointer = kept.save(file).pointer
     damage(file)
-    assert kept.present([pointer]) == [damage is _flip]
+    assert kept.present([pointer]) == [False]
     with pytest.raises(ValueLostError, match=r"report\.txt"):
         kept.load(pointer)
 
