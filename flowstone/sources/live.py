@@ -482,10 +482,9 @@ def _at(module: Module, numbers: list[int], code: types.CodeType) -> int:
         if inside and all(part.start <= place < part.end for place in inside):
             return number
     # Python 3.12 forgets the place of a lambda that only returns a constant
-    data = module.text.encode("utf-8", "surrogatepass")
     for number in numbers:
         part = module.summary.parts[number]
-        made = compile(data[part.start : part.end], "<lambda>", "eval").co_consts[0]
+        made = compile(module.data[part.start : part.end], "<lambda>", "eval").co_consts[0]
         if isinstance(made, types.CodeType) and repr(made.co_consts) == repr(code.co_consts):
             return number
     return numbers[0]

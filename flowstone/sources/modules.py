@@ -88,7 +88,7 @@ class ProjectModules:
             text, offsets = joined(cells)
             summary = self._summaries.of(text)
             self._known[key] = (
-                Module(key, "notebook", "", text, summary, "", namespace, None, offsets)
+                Module(key, "notebook", "", _utf8(text), summary, "", namespace, None, offsets)
                 if cells
                 else None
             )
@@ -111,7 +111,7 @@ class ProjectModules:
             return self._read(name, name, path, namespace) if self._is_ours(path) else None
         places = (spec and spec.submodule_search_locations) or ()
         if any(self._is_ours(resolved(place)) for place in places):
-            return Module(name, name, "", "", Summary(), name, namespace)
+            return Module(name, name, "", b"", Summary(), name, namespace)
         return None
 
     def _spec(self, name: str) -> ModuleSpec | None:
@@ -145,13 +145,14 @@ class ProjectModules:
             label = spec.name if isinstance(spec, ModuleSpec) else file.stem
         package = _package(name, file, namespace)
         trouble = None
-        text = ""
+        data = b""
         if any(file.name.endswith(suffix) for suffix in EXTENSION_SUFFIXES):
             summary = Summary(whole="compiled")
-            text = file.read_bytes().decode("latin-1")
+            data = file.read_bytes()
         else:
             try:
                 text = text_of(file, namespace)
+                data = _utf8(text)
                 summary = self._summary(text, namespace)
             except EditedError:
                 said = f"{label} was edited after it was imported; start again"
@@ -159,7 +160,7 @@ class ProjectModules:
             except OSError as error:
                 said = f"{label} can't be read: {error.strerror}"
                 trouble, summary = Remark("unknown", said, f"{file}:1"), Summary(whole="unreadable")
-        return Module(name, label, str(file), text, summary, package, namespace, trouble)
+        return Module(name, label, str(file), data, summary, package, namespace, trouble)
 
     def _summary(self, text: str, namespace: Mapping[str, Any] | None) -> Summary:
         """What a module says; of one that is just being executed, what it said so far."""
@@ -181,6 +182,10 @@ def running_lines() -> dict[int, int]:
                 lines.setdefault(id(frame.f_globals), frame.f_lineno)
             frame = frame.f_back
     return lines
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _package(name: str, file: Path, namespace: Mapping[str, Any] | None) -> str:

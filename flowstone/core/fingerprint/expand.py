@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from flowstone.core.code import Definition, Level, Remark
 from flowstone.core.fingerprint.link import Linker, Module, Node
-from flowstone.core.fingerprint.mask import masked
+from flowstone.core.fingerprint.mask import cut
 from flowstone.core.hashing import combine, content_digest
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ class Expansion:
     own: str
     edges: list[tuple[str, Node]] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
-    module: Module | None = None
     parts: Sequence[Part] = ()
     definition: Definition | None = None
     held: list[Node] = field(default_factory=list)
@@ -79,7 +78,7 @@ class Expansion:
     @property
     def reads_docs(self) -> bool:
         """Whether the code looks at docstrings."""
-        return any(part.reads_docs for part in self.parts)
+        return any([part.reads_docs for part in self.parts])
 
     @property
     def docs(self) -> str:
@@ -125,7 +124,7 @@ class Expander:
             return self._whole(node, module)
         if node.kind == "live":
             extra = self._living.value(node, module)
-            return Expansion(combine("live", *extra.texts), extra.edges, extra.remarks, module)
+            return Expansion(combine("live", *extra.texts), extra.edges, extra.remarks)
         if node.kind == "def":
             return self._defined(node, module)
         part = module.summary.parts[node.number]
@@ -146,29 +145,29 @@ class Expander:
         self, module: Module, name: str, parts: list[Part], *, as_root: bool = False
     ) -> Expansion:
         own = [part.root if as_root and part.root else part.digest for part in parts]
-        made = Expansion(own[0] if len(own) == 1 else combine("parts", *own), module=module)
-        made.parts = parts
+        made = Expansion(own[0] if len(own) == 1 else combine("parts", *own), parts=parts)
         if module.trouble is not None:
             made.remarks.append(module.trouble)
+        resolve, edges = self._linker.resolve, made.edges
         for part in parts:
-            left_out = set(part.given) if as_root else ()
-            for ref, line in part.refs.items():
-                if ref not in left_out:
-                    self._follow(module, part, ref, line, made)
+            for ref in part.refs:
+                if as_root and ref in part.given:
+                    continue
+                label = ref.rpartition(":")[2] if ":" in ref else ref
+                for near in resolve(module, ref):
+                    edges.append((label, near))
+                    if near.kind != "def":
+                        self._tell(module, part, ref, near, made)
             if as_root:
                 self._follow_hints(module, part, made)
         made.definition = self._definition(module, name, parts, made.own)
         return made
 
-    def _follow(self, module: Module, part: Part, ref: str, line: int, made: Expansion) -> None:
-        label = ref.rpartition(":")[2]
-        for near in self._linker.resolve(module, ref):
-            made.edges.append((label, near))
-            if near.kind in {"outside", "builtin", "whole"}:
-                told = self._told(module, part, ref, near)
-                if told is not None:
-                    level, text = told
-                    made.remarks.append(Remark(level, text, module.place(line)))
+    def _tell(self, module: Module, part: Part, ref: str, near: Node, made: Expansion) -> None:
+        told = self._told(module, part, ref, near)
+        if told is not None:
+            level, text = told
+            made.remarks.append(Remark(level, text, module.place(part.refs[ref])))
 
     def _told(
         self, module: Module, part: Part, ref: str, near: Node
@@ -176,6 +175,8 @@ class Expander:
         name = f"{module.label}.{part.name}"
         if near.kind == "whole":
             return "assumed", f"{name} uses {ref.strip(':') or 'its module'} as a whole"
+        if near.kind not in {"outside", "builtin"}:
+            return None
         outside = f"{near.module}.{near.name}" if near.kind == "builtin" else near.name
         if outside in _DYNAMIC:
             used = outside.rpartition(".")[2]
@@ -200,7 +201,7 @@ class Expander:
     def _whole(self, node: Node, module: Module) -> Expansion:
         if module.summary.whole:
             return self._unread(module)
-        made = Expansion(combine("whole"), module=module)
+        made = Expansion(combine("whole"))
         if module.trouble is not None:
             made.remarks.append(module.trouble)
         for name in module.summary.names:
@@ -214,10 +215,9 @@ class Expander:
 
     def _unread(self, module: Module) -> Expansion:
         """A file that can't be read as Python counts by its bytes."""
-        made = Expansion(combine("bytes", content_digest(module.text.encode("utf-8", "replace"))))
+        made = Expansion(combine("bytes", content_digest(module.data)))
         text = f"{module.label} counts as a whole ({module.summary.whole})"
         made.remarks.append(module.trouble or Remark("assumed", text, module.place(1)))
-        made.module = module
         made.definition = Definition(module.label, made.own, module.place(1), "")
         return made
 
@@ -226,7 +226,6 @@ class Expander:
     ) -> Definition | None:
         if not parts:
             return None
-        data = module.text.encode("utf-8", "surrogatepass")
-        pieces = [data[part.start : part.end].decode("utf-8", "surrogatepass") for part in parts]
-        source = masked("\n".join(dict.fromkeys(pieces)))
+        pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
+        source = "\n".join(dict.fromkeys(pieces))
         return Definition(f"{module.label}.{name}", own, module.place(parts[0].line), source)

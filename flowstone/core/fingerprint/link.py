@@ -36,15 +36,15 @@ class Node(NamedTuple):
 class Module:
     """A module of the project: ``name`` is the one it is imported by, ``label`` the one to show.
 
-    ``text`` is what was read of ``file``; ``namespace`` holds its live names, if it is loaded;
-    ``trouble`` says why the text may be another one than what runs. In a notebook, ``text`` is
+    ``data`` is its text in UTF-8; ``namespace`` holds its live names, if it is loaded;
+    ``trouble`` says why the text may be another one than what runs. In a notebook, the text is
     what was executed, cell after cell, and ``cells`` the number of lines before each.
     """
 
     name: str
     label: str
     file: str
-    text: str = field(repr=False)
+    data: bytes = field(repr=False)
     summary: Summary = field(repr=False)
     package: str = ""
     namespace: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -52,16 +52,16 @@ class Module:
     cells: Mapping[str, int] = field(default_factory=dict)
 
     def line_of(self, file: str, line: int) -> int:
-        """The line of ``text`` that a line of a file, or of a notebook's cell, is."""
+        """The line of the text that a line of a file, or of a notebook's cell, is."""
         return line + self.cells.get(file, 0)
 
     def start_of(self, line: int) -> int:
-        """The first byte of a line of ``text``."""
-        before = self.text.encode("utf-8", "surrogatepass").split(b"\n")[: line - 1]
+        """The first byte of a line of ``data``."""
+        before = self.data.split(b"\n")[: line - 1]
         return sum(map(len, before)) + len(before)
 
     def place(self, line: int) -> str:
-        """A line of ``text`` as ``file:line``."""
+        """A line of the text as ``file:line``."""
         starts = [(offset, cell) for cell, offset in self.cells.items() if offset < line]
         offset, file = max(starts, default=(0, self.file))
         return f"{file}:{line - offset}"
@@ -86,7 +86,7 @@ class Linker:
 
     def __init__(self, modules: Modules) -> None:
         self._modules = modules
-        self._known: dict[tuple[str, str], tuple[Node, ...]] = {}
+        self._known: dict[str, dict[str, tuple[Node, ...]]] = {}
 
     def module(self, name: str) -> Module | None:
         """The project's module of that name, or None."""
@@ -98,10 +98,22 @@ class Linker:
 
     def resolve(self, module: Module, ref: str) -> tuple[Node, ...]:
         """What a reference in a module means: nothing for builtins, several where it depends."""
-        key = (module.name, ref)
-        if key not in self._known:
-            self._known[key] = tuple(dict.fromkeys(self._resolve(module, ref, set())))
-        return self._known[key]
+        known = self._known.setdefault(module.name, {})
+        found = known.get(ref)
+        if found is None:
+            found = known[ref] = self._own(module, ref) or tuple(
+                dict.fromkeys(self._resolve(module, ref, set()))
+            )
+        return found
+
+    def _own(self, module: Module, ref: str) -> tuple[Node, ...]:
+        """What a reference means in the simplest case, which is the most frequent one."""
+        root = ref.partition(".")[0]
+        numbers = module.summary.names.get(root, ())
+        if len(numbers) != 1 or module.summary.stars:
+            return ()
+        is_import = module.summary.parts[numbers[0]].kind == "import"
+        return () if is_import else (Node("def", module.name, root),)
 
     def imported(self, module: Module, ref: str) -> list[str]:
         """The project's modules that an import of ``ref`` executes, packages included."""
@@ -161,10 +173,12 @@ class Linker:
         self, module: Module, name: str, rest: list[str], seen: set[tuple[str, str]]
     ) -> list[Node] | None:
         """What a module's own name means, or None if it has none, or is just being asked for it."""
+        numbers = module.summary.names.get(name)
+        if numbers is None and not module.summary.stars:
+            return None
         if (module.name, name) in seen:
             return None
         seen.add((module.name, name))
-        numbers = module.summary.names.get(name)
         found: list[Node] = []
         for part in module.parts(name):
             if part.kind != "import" or part.is_conditional:

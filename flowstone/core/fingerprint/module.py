@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flowstone.core import hashing
 from flowstone.core.fingerprint import canonical
 from flowstone.core.fingerprint.liveness import Event, live
+from flowstone.core.fingerprint.mask import may_hold_secrets, secrets_in
 from flowstone.core.fingerprint.scopes import (
     PURE,
     Inner,
@@ -73,6 +74,7 @@ class _Module:
         self._asset: set[str] = set()
         self._ours: set[str] = set()
         self._branch = _Branch()
+        self._data = data
 
     def read(self, body: list[ast.stmt]) -> Summary:
         summary = self._summary
@@ -271,6 +273,9 @@ class _Module:
         branch = self._branch
         self._imports.update(uses.imports)
         line = _first_line(node)
+        start = self._starts[line - 1] + (node.col_offset if line == node.lineno else 0)
+        end = self._starts[node.end_lineno - 1] + node.end_col_offset
+        suspect = may_hold_secrets(self._data[start:end])
         if branch.digest:
             digest = combine("in", branch.digest, digest)
         return Part(
@@ -279,8 +284,8 @@ class _Module:
             digest=digest,
             line=line,
             end_line=node.end_lineno,
-            start=self._starts[line - 1] + (node.col_offset if line == node.lineno else 0),
-            end=self._starts[node.end_lineno - 1] + node.end_col_offset,
+            start=start,
+            end=end,
             refs=branch.refs | uses.refs,
             eager=(*branch.eager, *uses.eager),
             calls=tuple(uses.calls),
@@ -288,7 +293,13 @@ class _Module:
             touches=tuple(uses.touches),
             reads_docs=uses.reads_docs,
             is_conditional=bool(branch.digest),
+            secrets=tuple(map(self._span, secrets_in(node))) if suspect else (),
         )
+
+    def _span(self, node: ast.expr) -> tuple[int, int]:
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        end = node.end_col_offset or 0
+        return self._starts[first] + node.col_offset, self._starts[last] + end
 
     def _add(self, part: Part, binds: tuple[str, ...], *, replaces: bool) -> None:
         number = len(self._summary.parts)
