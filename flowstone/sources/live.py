@@ -61,7 +61,7 @@ class LiveObjects:
 
     # Living
 
-    def extra(self, node: Node, module: Module) -> Extra | None:
+    def besides(self, node: Node, module: Module) -> Extra | None:
         """What to add to a name: what was put in its place, and what its container holds."""
         if module.namespace is None or node.name not in module.namespace:
             return None

@@ -31,6 +31,7 @@ class ProjectModules:
         self._summaries = summaries
         self._own = own
         self._known: dict[str, Module | None] = {}
+        self._marks: dict[str, object] = {}
         self._specs: dict[str, ModuleSpec | None] = {}
         self._places: dict[str, dict[tuple[int, str], list[int]]] = {}
         self.running = running_lines()
@@ -39,6 +40,7 @@ class ProjectModules:
         """The project's module of that name, or None."""
         if name not in self._known:
             self._known[name] = self._found(name)
+            self._marks[name] = self._mark(name)
         return self._known[name]
 
     def submodules(self, name: str) -> Sequence[str]:
@@ -51,6 +53,32 @@ class ProjectModules:
                     found.add(f"{name}.{file.stem}")
             found.update(f"{name}.{init.parent.name}" for init in folder.glob("*/__init__.py"))
         return sorted(found)
+
+    def is_current(self) -> bool:
+        """Whether the same modules would be found, with the same texts."""
+        self.running = running_lines()
+        return all(self._mark(name) == mark for name, mark in self._marks.items())
+
+    def _mark(self, name: str) -> object:
+        """What tells whether a module is another one, or what is known of one that is not there.
+
+        Of a loaded module that is its namespace; of others the file's size and time.
+        """
+        known = self._known[name]
+        if name.startswith(f"{MAIN}@"):
+            namespace = known.namespace if known is not None else None
+            return None if namespace is None else cells_of(namespace, self._line(namespace))
+        loaded = sys.modules.get(name)
+        if loaded is not None:
+            namespace = vars(loaded)
+            cut = self._line(namespace) if known is not None else None
+            return id(namespace), id(namespace.get("__spec__")), cut
+        if known is None or not known.file:
+            return known is None
+        return _stamp(known.file)
+
+    def _line(self, namespace: Mapping[str, Any]) -> int | None:
+        return self.running.get(id(namespace))
 
     def of_namespace(self, namespace: Mapping[str, Any]) -> Module | None:
         """The module whose global names these are; None if it is not the project's."""
@@ -65,7 +93,9 @@ class ProjectModules:
         key = f"{name}@{id(namespace)}"
         if key not in self._known:
             path = resolved(file)
-            self._known[key] = self._read(key, str(name), path, namespace) if self._is_ours(path) else None
+            is_ours = self._is_ours(path)
+            self._known[key] = self._read(key, str(name), path, namespace) if is_ours else None
+            self._marks[key] = self._mark(key)
         return self._known[key]
 
     def numbers_at(self, module: Module, code: CodeType) -> list[int]:
@@ -92,6 +122,7 @@ class ProjectModules:
                 if cells
                 else None
             )
+            self._marks[key] = self._mark(key)
         return self._known[key]
 
     def _is_ours(self, file: Path) -> bool:
@@ -182,6 +213,14 @@ def running_lines() -> dict[int, int]:
                 lines.setdefault(id(frame.f_globals), frame.f_lineno)
             frame = frame.f_back
     return lines
+
+
+def _stamp(file: str) -> tuple[int, int] | None:
+    try:
+        stat = Path(file).stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _utf8(text: str) -> bytes:

@@ -57,7 +57,7 @@ class Extra:
 class Living(Protocol):
     """What live objects say that texts can't."""
 
-    def extra(self, node: Node, module: Module) -> Extra | None:
+    def besides(self, node: Node, module: Module) -> Extra | None:
         """What to add to a module's name besides its text."""
 
     def value(self, node: Node, module: Module) -> Extra:
@@ -94,6 +94,7 @@ class Expander:
         self._living = living
         self._known: dict[Node, Expansion] = {}
         self._reached: dict[Node, set[Node]] = {}
+        self._extras: dict[Node, Extra | None] = {}
 
     def expand(self, node: Node) -> Expansion:
         """What a node is, apart from what other statements do to it."""
@@ -101,6 +102,14 @@ class Expander:
         if found is None:
             found = self._known[node] = self._expand(node)
         return found
+
+    def is_current(self) -> bool:
+        """Whether live objects still say what they said."""
+        for node, before in self._extras.items():
+            module = self._linker.module(node.module)
+            if module is None or self._living.besides(node, module) != before:
+                return False
+        return True
 
     def reach(self, node: Node) -> set[Node]:
         """A node and all that it reaches by its own text."""
@@ -132,7 +141,7 @@ class Expander:
 
     def _defined(self, node: Node, module: Module) -> Expansion:
         made = self._made_of(module, node.name, module.parts(node.name))
-        extra = self._living.extra(node, module)
+        extra = self._extras[node] = self._living.besides(node, module)
         if extra is not None:
             if extra.texts:
                 made.own = combine("live", made.own, *extra.texts)
