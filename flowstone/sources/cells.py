@@ -95,7 +95,9 @@ def _of_shell(shell: Any, line: int | None) -> Iterator[Cell]:
             continue
         name = shell.compile.get_code_name(raw[number], parsed[number], number)
         if number == len(parsed) - 1:
-            running.append(Cell(name, parsed[number] if line is None else _upto(parsed[number], line)))
+            running.append(
+                Cell(name, parsed[number] if line is None else _upto(parsed[number], line))
+            )
         else:
             yield Cell(name, parsed[number])
     yield from history.cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import threading
@@ -17,6 +18,7 @@ from flowstone.core.fingerprint.link import Linker, Node
 from flowstone.sources.cache import Summaries
 from flowstone.sources.cells import listen
 from flowstone.sources.live import LiveObjects
+from flowstone.sources.locate import Places
 from flowstone.sources.modules import ProjectModules
 from flowstone.sources.project import home, is_project, resolved
 from flowstone.sources.rules import ignored, tracked
@@ -79,7 +81,8 @@ class _View:
     def __init__(self, modules: ProjectModules) -> None:
         self._modules = modules
         self._linker = Linker(modules)
-        self._live = LiveObjects(modules)
+        self._places = Places(modules)
+        self._live = LiveObjects(self._places)
         self._expander = Expander(self._linker, self._live)
         self._imports: dict[str, list[str]] = {}
         self._closures: dict[frozenset[str], frozenset[str]] = {}
@@ -95,7 +98,10 @@ class _View:
         Assets whose modules import the same influences share a graph.
         """
         made_of = {asset.name: self._made_of(asset) for asset in assets}
-        if any((name not in self._found or self._found[name][0] != made) for name, made in made_of.items()):
+        if any(
+            (name not in self._found or self._found[name][0] != made)
+            for name, made in made_of.items()
+        ):
             codes = self._look(made_of)
             self._found = {name: (made, codes[name]) for name, made in made_of.items()}
         return {name: self._found[name][1] for name in made_of}
@@ -119,7 +125,7 @@ class _View:
     def _made_of(self, asset: AnyAsset) -> MadeOf:
         found = self._live.follow_asset(asset) if asset.fn is not None else Extra()
         found.add(*tracked(asset))
-        return MadeOf(found, ignored(asset, self._modules, self._live))
+        return MadeOf(found, ignored(asset, self._modules, self._places))
 
     def _closure(self, made_of: Extra) -> frozenset[str]:
         """The modules that an asset's own ones import, however deeply, and those themselves."""
@@ -141,8 +147,11 @@ class _View:
     def _imported(self, name: str) -> list[str]:
         if name not in self._imports:
             module = self._modules.module(name)
-            refs = module.summary.imports if module is not None else []
-            names = {each for ref in refs for each in self._linker.imported(module, ref)}
+            names: set[str] = set()
+            if module is not None:
+                names.update(
+                    *(self._linker.imported(module, ref) for ref in module.summary.imports)
+                )
             self._imports[name] = sorted(names)
         return self._imports[name]
 
@@ -150,7 +159,12 @@ class _View:
 def _installed(asset: AnyAsset) -> Path | None:
     """The installed package an asset's function belongs to, if it is not the project's."""
     code = getattr(inspect.unwrap(asset.fn) if asset.fn is not None else None, "__code__", None)
-    if code is None or not Path(code.co_filename).is_file():
+    return None if code is None else _installed_in(code.co_filename)
+
+
+@functools.lru_cache(maxsize=4096)
+def _installed_in(name: str) -> Path | None:
+    if not Path(name).is_file():
         return None
-    file = resolved(code.co_filename)
+    file = resolved(name)
     return None if is_project(file) else home(file)

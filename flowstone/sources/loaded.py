@@ -53,7 +53,7 @@ def _process_start() -> int:
 
 
 _imports = _Imports()
-sys.meta_path.insert(0, _imports)  # type: ignore[arg-type]  # it has what the import system asks for
+sys.meta_path.insert(0, _imports)
 _watching_since = time.time_ns()
 _process_start_time = _process_start()
 

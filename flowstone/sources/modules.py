@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from flowstone.sources.project import home, is_project, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import CodeType
+    from types import CodeType, FrameType
 
     from flowstone.sources.cache import Summaries
 
@@ -32,6 +31,7 @@ class ProjectModules:
         self._own = own
         self._known: dict[str, Module | None] = {}
         self._marks: dict[str, object] = {}
+        self._last_lines: dict[int, int] = {}
         self._specs: dict[str, ModuleSpec | None] = {}
         self._places: dict[str, dict[tuple[int, str], list[int]]] = {}
         self.running = running_lines()
@@ -73,12 +73,19 @@ class ProjectModules:
             namespace = vars(loaded)
             cut = self._line(namespace) if known is not None else None
             return id(namespace), id(namespace.get("__spec__")), cut
-        if known is None or not known.file:
-            return known is None
-        return _stamp(known.file)
+        if known is not None:
+            return _stamp(known.file) if known.file else None
+        package, _, _ = name.rpartition(".")
+        if package:
+            spec = self._spec(package) if self._known.get(package) is not None else None
+            return [_stamp(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+        return self._specs.get(name) is None and self._looked_up(name) is None
 
     def _line(self, namespace: Mapping[str, Any]) -> int | None:
-        return self.running.get(id(namespace))
+        """The line that a module has come to which is just being executed."""
+        line = self.running.get(id(namespace))
+        last = self._last_lines.get(id(namespace))
+        return None if line is None or (last is not None and line >= last) else line
 
     def of_namespace(self, namespace: Mapping[str, Any]) -> Module | None:
         """The module whose global names these are; None if it is not the project's."""
@@ -196,18 +203,18 @@ class ProjectModules:
     def _summary(self, text: str, namespace: Mapping[str, Any] | None) -> Summary:
         """What a module says; of one that is just being executed, what it said so far."""
         summary = self._summaries.of(text)
-        line = self.running.get(id(namespace)) if namespace is not None else None
-        if line is not None and line < summary.last_line:
-            return self._summaries.of(text, line)
-        return summary
+        if namespace is None:
+            return summary
+        self._last_lines[id(namespace)] = summary.last_line
+        line = self._line(namespace)
+        return summary if line is None else self._summaries.of(text, line)
 
 
 def running_lines() -> dict[int, int]:
     """For each namespace whose module is just being executed, the line it has come to."""
     lines: dict[int, int] = {}
-    own = threading.get_ident()
-    for thread, top in sys._current_frames().items():
-        frame = sys._getframe() if thread == own else top
+    for top in sys._current_frames().values():  # noqa: SLF001 - there is no other way to see them
+        frame: FrameType | None = top
         while frame is not None:
             if frame.f_code.co_name == "<module>":
                 lines.setdefault(id(frame.f_globals), frame.f_lineno)

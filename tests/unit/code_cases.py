@@ -107,7 +107,10 @@ REACHED: dict[str, Case] = {
     "a branch's test": made("K", "F = 1\nif F: K = 1\nelse: K = 2", "if F:", "if not F:"),
     "what a branch's test reads": made("K", "F = 1\nif F: K = 1\nelse: K = 2", "F = 1", "F = 0"),
     "the place of a branch": made(
-        "K", "F = 1\nif F:\n    K = 1\nelse:\n    pass\nK = 0 if F else K", "if F:\n    K", "if 1:\n    K"
+        "K",
+        "F = 1\nif F:\n    K = 1\nelse:\n    pass\nK = 0 if F else K",
+        "if F:\n    K",
+        "if 1:\n    K",
     ),
     "an import that may fail": made(
         "f()",
@@ -171,9 +174,7 @@ REACHED: dict[str, Case] = {
         "return a",
         "return -a",
     ),
-    "a dispatch table": made(
-        "T['a']()", "def f(): return 1\nT = {'a': f}", "return 1", "return 2"
-    ),
+    "a dispatch table": made("T['a']()", "def f(): return 1\nT = {'a': f}", "return 1", "return 2"),
     "a table of lambdas": made("T['a']()", "T = {'a': lambda: 1}", "lambda: 1", "lambda: 2"),
     "a lambda": made("f()", "f = lambda: 1", "lambda: 1", "lambda: 2"),
     "a lambda in the body": made("(lambda: K)()", "K = 1", "K = 1", "K = 2"),
@@ -288,9 +289,7 @@ REACHED: dict[str, Case] = {
     "a class decorator": made(
         "C.k", "def d(c):\n    c.k = 1\n    return c\n@d\nclass C: pass", "c.k = 1", "c.k = 2"
     ),
-    "an enum": made(
-        "E.A.value", "import enum\nclass E(enum.Enum):\n    A = 1", "A = 1", "A = 2"
-    ),
+    "an enum": made("E.A.value", "import enum\nclass E(enum.Enum):\n    A = 1", "A = 1", "A = 2"),
     "a dataclass default": made(
         "D().k",
         "import dataclasses\n@dataclasses.dataclass\nclass D:\n    k: int = 1",
@@ -565,9 +564,12 @@ REACHED: dict[str, Case] = {
     ),
     # Modules
     "an imported function": made("f()", "from helper import f", "", "")._replace(
-        files={"pipeline.py": HEAD + "from helper import f" + _MADE.format("f()"),
-               "helper.py": "def f(): return 1\n"},
-        old="return 1", new="return 2",
+        files={
+            "pipeline.py": HEAD + "from helper import f" + _MADE.format("f()"),
+            "helper.py": "def f(): return 1\n",
+        },
+        old="return 1",
+        new="return 2",
     ),
     "a settings constant": case(
         """
@@ -743,8 +745,12 @@ REACHED: dict[str, Case] = {
 UNTOUCHED: dict[str, Case] = {
     "a comment": made("f()", "def f(): return 1", "return 1", "return 1  # one"),
     "layout": made("f()", "def f(): return 1", "def f(): return 1", "\n\ndef f(\n):\n  return (1)"),
-    "a docstring": made("f()", "def f():\n    return 1", "    return 1\n", "    'Doc.'\n    return 1\n"),
-    "an unrelated name": made("f()", "def f(): return 1\ndef g(): return 1\n", "def g(): return 1", "def g(): return 2"),
+    "a docstring": made(
+        "f()", "def f():\n    return 1", "    return 1\n", "    'Doc.'\n    return 1\n"
+    ),
+    "an unrelated name": made(
+        "f()", "def f(): return 1\ndef g(): return 1\n", "def g(): return 1", "def g(): return 2"
+    ),
     "an unrelated constant": made("K", "K = 1\nL = 1", "L = 1", "L = 2"),
     "an unrelated constant made by a call": made(
         "K", "K = 1\nL = print(K)", "L = print(K)", "L = print(K, K)"
@@ -752,7 +758,9 @@ UNTOUCHED: dict[str, Case] = {
     "a new import": made("1", "import sys", "import sys", "import sys, os"),
     "a parameter's annotation": made("f(1)", "def f(x: int): return x", "x: int", "x: float"),
     "a return annotation": made("f(1)", "def f(x) -> int: return x", "-> int", "-> float"),
-    "a local annotation": made("f()", "def f():\n    x: int = 1\n    return x", "x: int", "x: float"),
+    "a local annotation": made(
+        "f()", "def f():\n    x: int = 1\n    return x", "x: int", "x: float"
+    ),
     "what type checkers see": made(
         "1",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import os",

@@ -5,31 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from flowstone.core.code import Definition, Level, Remark
+from flowstone.core.code import Definition, Remark
 from flowstone.core.fingerprint.link import Linker, Module, Node
 from flowstone.core.fingerprint.mask import cut
+from flowstone.core.fingerprint.world import told
 from flowstone.core.hashing import combine, content_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flowstone.core.fingerprint.summary import Part
-
-#: Calls that import or execute what only running tells.
-_DYNAMIC = frozenset(
-    "importlib.import_module importlib.util.exec_module importlib.util.module_from_spec "
-    "importlib.reload importlib.__import__ runpy.run_module runpy.run_path pkgutil.resolve_name "
-    "pydoc.locate builtins.exec builtins.eval builtins.__import__".split()
-)
-#: What a module may read of the world when it is imported: names, and heads of names.
-_WORLD = frozenset(
-    "os.environ os.environb os.getenv os.getcwd os.getpid os.listdir os.popen os.urandom sys.argv "
-    "time.time time.time_ns time.monotonic time.perf_counter datetime.datetime.now "
-    "datetime.datetime.utcnow datetime.datetime.today datetime.date.today socket.gethostname "
-    "uuid.uuid1 uuid.uuid4 builtins.open builtins.input".split()
-)
-_WORLD_HEADS = ("os.environ.", "random.", "secrets.", "numpy.random.", "platform.", "getpass.")
-_PURE_TYPES = ("random.Random", "random.SystemRandom")
 
 
 @dataclass(slots=True)
@@ -78,7 +63,7 @@ class Expansion:
     @property
     def reads_docs(self) -> bool:
         """Whether the code looks at docstrings."""
-        return any([part.reads_docs for part in self.parts])
+        return any(part.reads_docs for part in self.parts)
 
     @property
     def docs(self) -> str:
@@ -173,28 +158,10 @@ class Expander:
         return made
 
     def _tell(self, module: Module, part: Part, ref: str, near: Node, made: Expansion) -> None:
-        told = self._told(module, part, ref, near)
-        if told is not None:
-            level, text = told
+        said = told(module, part, ref, near)
+        if said is not None:
+            level, text = said
             made.remarks.append(Remark(level, text, module.place(part.refs[ref])))
-
-    def _told(
-        self, module: Module, part: Part, ref: str, near: Node
-    ) -> tuple[Level, str] | None:
-        name = f"{module.label}.{part.name}"
-        if near.kind == "whole":
-            return "assumed", f"{name} uses {ref.strip(':') or 'its module'} as a whole"
-        if near.kind not in {"outside", "builtin"}:
-            return None
-        outside = f"{near.module}.{near.name}" if near.kind == "builtin" else near.name
-        if outside in _DYNAMIC:
-            used = outside.rpartition(".")[2]
-            return "unknown", f"{name} uses {used} on what is known only when it runs"
-        world = outside in _WORLD or outside.startswith(_WORLD_HEADS)
-        if world and ref in part.eager and not outside.startswith(_PURE_TYPES):
-            text = f"{name} is set at import from outside ({outside}); make it config"
-            return "assumed", text
-        return None
 
     def _follow_hints(self, module: Module, part: Part, made: Expansion) -> None:
         """An asset may call methods of the classes its parameters are annotated with."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import rustworkx as rx
 
 from flowstone.core.code import Code, Remark
-from flowstone.core.fingerprint.expand import Expander, Expansion, Extra
 from flowstone.core.fingerprint.link import Node
 from flowstone.core.fingerprint.merkle import Edge, digests
 from flowstone.core.hashing import combine
@@ -16,6 +15,7 @@ from flowstone.core.hashing import combine
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from flowstone.core.fingerprint.expand import Expander, Expansion, Extra
     from flowstone.core.fingerprint.influence import Influence
 
 Arrows: TypeAlias = "rx.PyDiGraph[int, None]"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from flowstone.core.fingerprint.scopes import joined
+from flowstone.core.fingerprint.names import joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 #: Builtins that are more than a name: they execute text, or read the world outside.
 NOTED_BUILTINS = frozenset({"exec", "eval", "__import__", "open", "input"})
 _BUILTIN = "builtins"
+_BUILTINS = frozenset(dir(builtins))
 
 
 class Node(NamedTuple):
@@ -62,6 +64,8 @@ class Module:
 
     def place(self, line: int) -> str:
         """A line of the text as ``file:line``."""
+        if not self.cells:
+            return f"{self.file}:{line}"
         starts = [(offset, cell) for cell, offset in self.cells.items() if offset < line]
         offset, file = max(starts, default=(0, self.file))
         return f"{file}:{line - offset}"
@@ -136,8 +140,7 @@ class Linker:
 
     def _unbound(self, module: Module, root: str, rest: list[str]) -> list[Node]:
         """A name that no statement of the module binds."""
-        builtins = vars(__builtins__) if not isinstance(__builtins__, dict) else __builtins__
-        if root in builtins:
+        if root in _BUILTINS:
             return [Node("builtin", _BUILTIN, root)] if root in NOTED_BUILTINS else []
         strange = [
             base
@@ -146,17 +149,14 @@ class Linker:
         ]
         if strange:
             return [Node("outside", "", ".".join([base, root, *rest])) for base in strange]
-        if module.namespace is not None and root in module.namespace and not _is_dunder(root):
-            return [Node("live", module.name, root)]
-        return []
+        return _live(module, root)
 
     def _below(self, name: str, path: list[str], seen: set[tuple[str, str]]) -> list[Node]:
         """What an attribute path below a module means."""
         module = self.module(name)
-        if module is None:
-            return [Node("outside", "", ".".join([name, *path]))]
-        if not path or module.summary.whole:
-            return [Node("whole", name)]
+        if module is None or not path or module.summary.whole:
+            outside = Node("outside", "", ".".join([name, *path]))
+            return [outside if module is None else Node("whole", name)]
         first, *rest = path
         found = self._named(module, first, rest, seen)
         if found is not None:
@@ -165,9 +165,7 @@ class Linker:
             return self._below(f"{name}.{first}", rest, seen)
         if "__getattr__" in module.summary.names:
             return [Node("def", name, "__getattr__")]
-        if module.namespace is not None and first in module.namespace and not _is_dunder(first):
-            return [Node("live", name, first)]
-        return []
+        return _live(module, first)
 
     def _named(
         self, module: Module, name: str, rest: list[str], seen: set[tuple[str, str]]
@@ -219,5 +217,8 @@ def absolute(module: Module, head: str) -> str:
     return f"{base}.{rest}" if base and rest else base or rest
 
 
-def _is_dunder(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
+def _live(module: Module, name: str) -> list[Node]:
+    """A name that a loaded module has, though no statement sets it."""
+    held = module.namespace or {}
+    special = name.startswith("__") and name.endswith("__")
+    return [Node("live", module.name, name)] if name in held and not special else []

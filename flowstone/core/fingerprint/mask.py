@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from flowstone.core.config import MASK, is_secret, redact
-from flowstone.core.fingerprint.scopes import dotted
+from flowstone.core.fingerprint.names import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

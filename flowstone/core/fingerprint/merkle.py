@@ -48,7 +48,9 @@ def _refined(colours: dict[int, str], edges: Sequence[Sequence[Edge]]) -> dict[i
     while len(set(colours.values())) > kinds:
         kinds = len(set(colours.values()))
         colours = {
-            node: _digest("ring", colour, [(to, colours[n]) for to, n in edges[node] if n in colours])
+            node: _digest(
+                "ring", colour, [(to, colours[n]) for to, n in edges[node] if n in colours]
+            )
             for node, colour in colours.items()
         }
     ring = combine("ring", *sorted(set(colours.values())))

@@ -29,7 +29,6 @@ class Part(NamedTuple):
     name: str
     digest: str
     line: int
-    end_line: int
     start: int
     end: int
     refs: dict[str, int] = {}  # noqa: RUF012 - never changed
