@@ -96,11 +96,16 @@ class Walk:
                 if isinstance(each, (types.FunctionType, type, functools.partial, Asset)):
                     self.follow(each, own=own and each is wrapped)
         else:
-            text = f"{fn.__qualname__} has no source that can be had"
-            place = f"{fn.__code__.co_filename}:{fn.__code__.co_firstlineno}"
-            self._found.remarks.append(Remark("unknown", text, place))
+            self._found.remarks.append(self._sourceless(fn))
         if wrapped is not None and id(wrapped) not in self._seen:
             self.follow(wrapped, own=own)
+
+    def _sourceless(self, fn: types.FunctionType) -> Remark:
+        module = self._places.module_of(fn.__globals__)
+        if module is not None and module.trouble is not None:
+            return module.trouble
+        place = f"{fn.__code__.co_filename}:{fn.__code__.co_firstlineno}"
+        return Remark("unknown", f"{fn.__qualname__} has no source that can be had", place)
 
     def _known_function(self, fn: types.FunctionType, node: Node, *, own: bool) -> None:
         part = self._places.part_of(node)

@@ -158,8 +158,9 @@ class Expander:
         return made
 
     def _tell(self, module: Module, part: Part, ref: str, near: Node, made: Expansion) -> None:
+        whole = self._linker.module(near.module) if near.kind == "whole" else None
         said = told(module, part, ref, near)
-        if said is not None:
+        if said is not None and not (whole and whole.summary.whole):
             level, text = said
             made.remarks.append(Remark(level, text, module.place(part.refs[ref])))
 
