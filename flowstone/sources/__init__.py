@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flowstone.core.code import Code
 from flowstone.core.hashing import combine
-from flowstone.sources.codebase import Codebase
+from flowstone.sources.codebase import look
 from flowstone.sources.project import is_project as is_project
 
 if TYPE_CHECKING:
@@ -37,4 +37,4 @@ def codes(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Co
             pinned[asset.name] = Code(combine("pinned", asset.code_version))
         else:
             followed.append(asset)
-    return pinned | (Codebase(cache).codes(followed) if followed else {})
+    return pinned | look(followed, cache)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import inspect
+import threading
 from collections import defaultdict
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flowstone.core.fingerprint.expand import Expander, Extra
 from flowstone.core.fingerprint.graph import Graph
@@ -14,35 +18,61 @@ from flowstone.core.fingerprint.link import Linker, Node
 from flowstone.sources.cache import Summaries
 from flowstone.sources.cells import listen
 from flowstone.sources.live import LiveObjects
+from flowstone.sources.locate import Places
 from flowstone.sources.modules import ProjectModules
 from flowstone.sources.project import home, is_project, resolved
 from flowstone.sources.rules import ignored, tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.code import Code
 
 listen()
 
+_lock = threading.Lock()
+#: The last look at the project, and at each installed package that has assets.
+_views: dict[Path | None, _View] = {}
 
-class Codebase:
-    """One look at the code. ``cache`` is a folder for summaries."""
 
-    def __init__(self, cache: Path | None = None) -> None:
-        listen()
-        self._summaries = Summaries(cache)
+def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Code]:
+    """The code of each asset. An installed package is the project of its own assets.
 
-    def codes(self, assets: Iterable[AnyAsset]) -> dict[str, Code]:
-        """The code of each asset. An installed package is the project of its own assets."""
-        found: dict[str, Code] = {}
-        groups: dict[Path | None, list[AnyAsset]] = defaultdict(list)
-        for asset in assets:
-            groups[_installed(asset)].append(asset)
+    ``cache`` is a folder for summaries. As long as neither files nor live objects have changed,
+    what an earlier look found stands.
+    """
+    listen()
+    found: dict[str, Code] = {}
+    groups: dict[Path | None, list[AnyAsset]] = defaultdict(list)
+    for asset in assets:
+        groups[_installed(asset)].append(asset)
+    with _lock, _uncollected():
         for own, group in groups.items():
-            found |= _View(ProjectModules(self._summaries, own)).codes(group)
-        return found
+            view = _views.get(own)
+            if view is None or not view.is_current():
+                view = _views[own] = _View(ProjectModules(Summaries(cache), own))
+            found |= view.codes(group)
+    return found
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No cyclic collections: all that is made here stays, and each would look at all of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class MadeOf(NamedTuple):
+    """What an asset's function is made of, and what of it does not count."""
+
+    code: Extra
+    without: frozenset[Node]
 
 
 class _View:
@@ -51,10 +81,16 @@ class _View:
     def __init__(self, modules: ProjectModules) -> None:
         self._modules = modules
         self._linker = Linker(modules)
-        self._live = LiveObjects(modules)
+        self._places = Places(modules)
+        self._live = LiveObjects(self._places)
         self._expander = Expander(self._linker, self._live)
         self._imports: dict[str, list[str]] = {}
         self._closures: dict[frozenset[str], frozenset[str]] = {}
+        self._found: dict[str, tuple[MadeOf, Code]] = {}
+
+    def is_current(self) -> bool:
+        """Whether modules, files and live objects are as they were."""
+        return self._modules.is_current() and self._expander.is_current()
 
     def codes(self, assets: list[AnyAsset]) -> dict[str, Code]:
         """The code of each asset.
@@ -62,26 +98,34 @@ class _View:
         Assets whose modules import the same influences share a graph.
         """
         made_of = {asset.name: self._made_of(asset) for asset in assets}
-        closures = {name: self._closure(extra) for name, extra in made_of.items()}
+        if any(
+            (name not in self._found or self._found[name][0] != made)
+            for name, made in made_of.items()
+        ):
+            codes = self._look(made_of)
+            self._found = {name: (made, codes[name]) for name, made in made_of.items()}
+        return {name: self._found[name][1] for name in made_of}
+
+    def _look(self, made_of: dict[str, MadeOf]) -> dict[str, Code]:
+        closures = {name: self._closure(made.code) for name, made in made_of.items()}
         every = sorted(frozenset[str]().union(*closures.values()))
         modules = filter(None, map(self._modules.module, every))
         influences = Influences(self._linker, self._expander.reach, modules)
         across = {each: influences.among(each) for each in set(closures.values())}
         graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
-        for asset in assets:
-            effects = across[closures[asset.name]]
-            without = ignored(asset, self._modules, self._live)
-            graph = graphs.get((effects, without))
+        for name, made in made_of.items():
+            effects = across[closures[name]]
+            graph = graphs.get((effects, made.without))
             if graph is None:
-                graph = Graph(self._expander, influences.influence(effects), without)
-                graphs[effects, without] = graph
-            graph.add(asset.name, made_of[asset.name])
+                graph = Graph(self._expander, influences.influence(effects), made.without)
+                graphs[effects, made.without] = graph
+            graph.add(name, made.code)
         return {name: code for graph in graphs.values() for name, code in graph.codes().items()}
 
-    def _made_of(self, asset: AnyAsset) -> Extra:
+    def _made_of(self, asset: AnyAsset) -> MadeOf:
         found = self._live.follow_asset(asset) if asset.fn is not None else Extra()
         found.add(*tracked(asset))
-        return found
+        return MadeOf(found, ignored(asset, self._modules, self._places))
 
     def _closure(self, made_of: Extra) -> frozenset[str]:
         """The modules that an asset's own ones import, however deeply, and those themselves."""
@@ -103,8 +147,11 @@ class _View:
     def _imported(self, name: str) -> list[str]:
         if name not in self._imports:
             module = self._modules.module(name)
-            refs = module.summary.imports if module is not None else []
-            names = {each for ref in refs for each in self._linker.imported(module, ref)}
+            names: set[str] = set()
+            if module is not None:
+                names.update(
+                    *(self._linker.imported(module, ref) for ref in module.summary.imports)
+                )
             self._imports[name] = sorted(names)
         return self._imports[name]
 
@@ -112,7 +159,12 @@ class _View:
 def _installed(asset: AnyAsset) -> Path | None:
     """The installed package an asset's function belongs to, if it is not the project's."""
     code = getattr(inspect.unwrap(asset.fn) if asset.fn is not None else None, "__code__", None)
-    if code is None or not Path(code.co_filename).is_file():
+    return None if code is None else _installed_in(code.co_filename)
+
+
+@functools.lru_cache(maxsize=4096)
+def _installed_in(name: str) -> Path | None:
+    if not Path(name).is_file():
         return None
-    file = resolved(code.co_filename)
+    file = resolved(name)
     return None if is_project(file) else home(file)

@@ -2,7 +2,8 @@
 
 An edit without a reload changes the file, not what runs. So the text is kept when a loaded module
 is first seen, and an edit before that is told by the times: of the file, of its compiled form, of
-the import (noted from here on by a finder that finds nothing), of the start of the process.
+the import (noted from here on by a finder that finds nothing), of the start of the process. Where
+times are too close, the module's functions are compared with those of the text.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import functools
 import os
 import sys
 import time
+import warnings
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import decode_source
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ def _process_start() -> int:
 
 
 _imports = _Imports()
-sys.meta_path.insert(0, _imports)  # type: ignore[arg-type]  # it has what the import system asks for
+sys.meta_path.insert(0, _imports)
 _watching_since = time.time_ns()
 _process_start_time = _process_start()
 
@@ -79,7 +82,8 @@ def text_of(file: Path, namespace: Mapping[str, Any] | None) -> str:
     if known is not None and known[0] is mark:
         return known[1]
     text = _decoded(file.read_bytes())
-    if _edited_since(file, namespace):
+    edited = _edited_since(file, namespace)
+    if edited or (edited is None and not _could_run(text, namespace)):
         raise EditedError(str(file))
     _as_loaded[file] = (mark, text)
     return text
@@ -98,7 +102,8 @@ def _decoded(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def _edited_since(file: Path, namespace: Mapping[str, Any]) -> bool:
+def _edited_since(file: Path, namespace: Mapping[str, Any]) -> bool | None:
+    """Whether a file was edited after its import; None if the clock is too coarse to tell."""
     spec = namespace.get("__spec__")
     stat = file.stat()
     if isinstance(spec, ModuleSpec):
@@ -108,10 +113,29 @@ def _edited_since(file: Path, namespace: Mapping[str, Any]) -> bool:
             return True
         imported = _imports.times.get(spec.name)
         if imported is not None:
-            return stat.st_mtime_ns > imported
+            near = imported - 2 * _LAG < stat.st_mtime_ns <= imported
+            return None if near else stat.st_mtime_ns > imported
         if compiled is not None:
             return stat.st_mtime_ns > _watching_since
     return stat.st_mtime_ns > _process_start_time + _LAG
+
+
+def _could_run(text: str, namespace: Mapping[str, Any]) -> bool:
+    """Whether the functions of a module are those that a text defines."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            todo = [compile(text, "<text>", "exec", dont_inherit=True)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    known: set[CodeType] = set()
+    while todo:
+        inner = [each for each in todo.pop().co_consts if isinstance(each, CodeType)]
+        known.update(inner)
+        todo += inner
+    held = [getattr(each, "__wrapped__", each) for each in list(namespace.values())]
+    functions = [each for each in held if isinstance(each, FunctionType)]
+    return all(each.__code__ in known for each in functions if each.__globals__ is namespace)
 
 
 def _compiled_from(spec: ModuleSpec) -> tuple[int, int] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from flowstone.sources.project import home, is_project, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import CodeType
+    from types import CodeType, FrameType
 
     from flowstone.sources.cache import Summaries
 
@@ -31,6 +30,8 @@ class ProjectModules:
         self._summaries = summaries
         self._own = own
         self._known: dict[str, Module | None] = {}
+        self._marks: dict[str, object] = {}
+        self._last_lines: dict[int, int] = {}
         self._specs: dict[str, ModuleSpec | None] = {}
         self._places: dict[str, dict[tuple[int, str], list[int]]] = {}
         self.running = running_lines()
@@ -39,6 +40,7 @@ class ProjectModules:
         """The project's module of that name, or None."""
         if name not in self._known:
             self._known[name] = self._found(name)
+            self._marks[name] = self._mark(name)
         return self._known[name]
 
     def submodules(self, name: str) -> Sequence[str]:
@@ -51,6 +53,39 @@ class ProjectModules:
                     found.add(f"{name}.{file.stem}")
             found.update(f"{name}.{init.parent.name}" for init in folder.glob("*/__init__.py"))
         return sorted(found)
+
+    def is_current(self) -> bool:
+        """Whether the same modules would be found, with the same texts."""
+        self.running = running_lines()
+        return all(self._mark(name) == mark for name, mark in self._marks.items())
+
+    def _mark(self, name: str) -> object:
+        """What tells whether a module is another one, or what is known of one that is not there.
+
+        Of a loaded module that is its namespace; of others the file's size and time.
+        """
+        known = self._known[name]
+        if name.startswith(f"{MAIN}@"):
+            namespace = known.namespace if known is not None else None
+            return None if namespace is None else cells_of(namespace, self._line(namespace))
+        loaded = sys.modules.get(name)
+        if loaded is not None:
+            namespace = vars(loaded)
+            cut = self._line(namespace) if known is not None else None
+            return id(namespace), id(namespace.get("__spec__")), cut
+        if known is not None:
+            return _stamp(known.file) if known.file else None
+        package, _, _ = name.rpartition(".")
+        if package:
+            spec = self._spec(package) if self._known.get(package) is not None else None
+            return [_stamp(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+        return self._specs.get(name) is None and self._looked_up(name) is None
+
+    def _line(self, namespace: Mapping[str, Any]) -> int | None:
+        """The line that a module has come to which is just being executed."""
+        line = self.running.get(id(namespace))
+        last = self._last_lines.get(id(namespace))
+        return None if line is None or (last is not None and line >= last) else line
 
     def of_namespace(self, namespace: Mapping[str, Any]) -> Module | None:
         """The module whose global names these are; None if it is not the project's."""
@@ -65,9 +100,9 @@ class ProjectModules:
         key = f"{name}@{id(namespace)}"
         if key not in self._known:
             path = resolved(file)
-            self._known[key] = (
-                self._read(key, str(name), path, namespace) if self._is_ours(path) else None
-            )
+            is_ours = self._is_ours(path)
+            self._known[key] = self._read(key, str(name), path, namespace) if is_ours else None
+            self._marks[key] = self._mark(key)
         return self._known[key]
 
     def numbers_at(self, module: Module, code: CodeType) -> list[int]:
@@ -90,10 +125,11 @@ class ProjectModules:
             text, offsets = joined(cells)
             summary = self._summaries.of(text)
             self._known[key] = (
-                Module(key, "notebook", "", text, summary, "", namespace, None, offsets)
+                Module(key, "notebook", "", _utf8(text), summary, "", namespace, None, offsets)
                 if cells
                 else None
             )
+            self._marks[key] = self._mark(key)
         return self._known[key]
 
     def _is_ours(self, file: Path) -> bool:
@@ -113,7 +149,7 @@ class ProjectModules:
             return self._read(name, name, path, namespace) if self._is_ours(path) else None
         places = (spec and spec.submodule_search_locations) or ()
         if any(self._is_ours(resolved(place)) for place in places):
-            return Module(name, name, "", "", Summary(), name, namespace)
+            return Module(name, name, "", b"", Summary(), name, namespace)
         return None
 
     def _spec(self, name: str) -> ModuleSpec | None:
@@ -147,13 +183,14 @@ class ProjectModules:
             label = spec.name if isinstance(spec, ModuleSpec) else file.stem
         package = _package(name, file, namespace)
         trouble = None
-        text = ""
+        data = b""
         if any(file.name.endswith(suffix) for suffix in EXTENSION_SUFFIXES):
             summary = Summary(whole="compiled")
-            text = file.read_bytes().decode("latin-1")
+            data = file.read_bytes()
         else:
             try:
                 text = text_of(file, namespace)
+                data = _utf8(text)
                 summary = self._summary(text, namespace)
             except EditedError:
                 said = f"{label} was edited after it was imported; start again"
@@ -161,28 +198,40 @@ class ProjectModules:
             except OSError as error:
                 said = f"{label} can't be read: {error.strerror}"
                 trouble, summary = Remark("unknown", said, f"{file}:1"), Summary(whole="unreadable")
-        return Module(name, label, str(file), text, summary, package, namespace, trouble)
+        return Module(name, label, str(file), data, summary, package, namespace, trouble)
 
     def _summary(self, text: str, namespace: Mapping[str, Any] | None) -> Summary:
         """What a module says; of one that is just being executed, what it said so far."""
         summary = self._summaries.of(text)
-        line = self.running.get(id(namespace)) if namespace is not None else None
-        if line is not None and line < summary.last_line:
-            return self._summaries.of(text, line)
-        return summary
+        if namespace is None:
+            return summary
+        self._last_lines[id(namespace)] = summary.last_line
+        line = self._line(namespace)
+        return summary if line is None else self._summaries.of(text, line)
 
 
 def running_lines() -> dict[int, int]:
     """For each namespace whose module is just being executed, the line it has come to."""
     lines: dict[int, int] = {}
-    own = threading.get_ident()
-    for thread, top in sys._current_frames().items():
-        frame = sys._getframe() if thread == own else top
+    for top in sys._current_frames().values():  # noqa: SLF001 - there is no other way to see them
+        frame: FrameType | None = top
         while frame is not None:
             if frame.f_code.co_name == "<module>":
                 lines.setdefault(id(frame.f_globals), frame.f_lineno)
             frame = frame.f_back
     return lines
+
+
+def _stamp(file: str) -> tuple[int, int] | None:
+    try:
+        stat = Path(file).stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _package(name: str, file: Path, namespace: Mapping[str, Any] | None) -> str:

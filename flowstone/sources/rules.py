@@ -13,7 +13,7 @@ from flowstone.errors import DefinitionError, did_you_mean
 
 if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset
-    from flowstone.sources.live import LiveObjects
+    from flowstone.sources.locate import Places
     from flowstone.sources.modules import ProjectModules
 
 
@@ -34,20 +34,20 @@ def tracked(asset: AnyAsset) -> list[str]:
     return found
 
 
-def ignored(asset: AnyAsset, modules: ProjectModules, live: LiveObjects) -> frozenset[Node]:
+def ignored(asset: AnyAsset, modules: ProjectModules, places: Places) -> frozenset[Node]:
     """What an asset's ``ignore=`` names; a module stands for all that is in it.
 
     Raises:
         DefinitionError: for a name that a module of the project does not have.
     """
     return frozenset(
-        node for each in asset.ignore if (node := _ignored(each, asset, modules, live)) is not None
+        node
+        for each in asset.ignore
+        if (node := _ignored(each, asset, modules, places)) is not None
     )
 
 
-def _ignored(
-    value: Any, asset: AnyAsset, modules: ProjectModules, live: LiveObjects
-) -> Node | None:
+def _ignored(value: Any, asset: AnyAsset, modules: ProjectModules, places: Places) -> Node | None:
     if isinstance(value, str):
         return _named(value, asset, modules)
     if isinstance(value, types.ModuleType):
@@ -56,9 +56,9 @@ def _ignored(
     inner = inner.func if isinstance(inner, functools.partial) else inner
     inner = getattr(inner, "__wrapped__", inner)
     if isinstance(inner, types.FunctionType):
-        return live.node_of(inner)
+        return places.node_of(inner)
     if isinstance(inner, type):
-        return live.class_node(inner)
+        return places.class_node(inner)
     msg = f"{asset.label}: ignore= takes functions, classes, modules or their names"
     raise DefinitionError(f"{msg}, not {type(value).__name__}")
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import struct
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from flowstone.core.hashing import combine
 
@@ -61,7 +61,7 @@ class FunctionDigests(NamedTuple):
 def digests(fn: Function, undressed: Callable[[ast.expr], bool]) -> FunctionDigests:
     """The digests of a function; its body is walked once."""
     dressed = [each for each in fn.decorator_list if not undressed(each)]
-    hints = [annotations(fn), fn.returns] if dressed else []
+    hints = [hints_of(fn), fn.returns] if dressed else []
     sort = type(fn).__name__
     body = digest("body", _Enter(in_function=True), fn.body, undressed=undressed)
     shape = digest("shape", sort, dressed, *parameters(fn), hints, undressed=undressed).digest
@@ -79,7 +79,7 @@ def is_for_type_checkers(statement: ast.stmt) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def annotations(fn: Function) -> list[ast.expr]:
+def hints_of(fn: Function) -> list[ast.expr]:
     """The annotations of a function's parameters."""
     given = fn.args
     held = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
@@ -138,7 +138,7 @@ class _Writer:
             elif kind is _Enter:
                 self._in_function = item.in_function
             else:
-                special = _SPECIAL.get(kind)
+                special = self._SPECIAL.get(kind)
                 children = special(self, item) if special else self._plain(item, kind)
                 stack += children[::-1]
 
@@ -163,7 +163,7 @@ class _Writer:
 
     def _function(self, node: Function) -> list[Any]:
         dressed = [each for each in node.decorator_list if not self._undressed(each)]
-        hints = [annotations(node), node.returns] if dressed else []
+        hints = [hints_of(node), node.returns] if dressed else []
         self.out.append(f"{type(node).__name__};")
         outside = self._in_function
         head = [node.name, dressed, *parameters(node), *defaults(node), hints]
@@ -184,14 +184,23 @@ class _Writer:
         """An f-string: Python 3.12 splits its texts, and adds empty ones, where others don't."""
         parts: list[Any] = []
         for each in node.values:
-            if not isinstance(each, ast.Constant):
+            text = each.value if isinstance(each, ast.Constant) else None
+            if not isinstance(text, str):
                 parts.append(each)
             elif parts and isinstance(parts[-1], str):
-                parts[-1] += each.value
-            elif each.value:
-                parts.append(each.value)
+                parts[-1] += text
+            elif text:
+                parts.append(text)
         self.out.append(f"Joined{len(parts)}.")
         return [ast.Constant(each) if isinstance(each, str) else each for each in parts]
+
+    _SPECIAL: ClassVar[dict[type, Callable[[_Writer, Any], list[Any]]]] = {
+        ast.FunctionDef: _function,
+        ast.AsyncFunctionDef: _function,
+        ast.ClassDef: _class,
+        ast.AnnAssign: _annotated,
+        ast.JoinedStr: _joined,
+    }
 
 
 def _constant(value: Any) -> str:
@@ -229,10 +238,3 @@ def _planned(kind: type[ast.AST]) -> tuple[str, Callable[[Any], list[Any]]]:
 
 _PLANS: dict[type[ast.AST], tuple[str, Callable[[Any], list[Any]]]] = {}
 _STATEMENTS = frozenset(ast.stmt.__subclasses__())
-_SPECIAL: dict[type, Callable[[_Writer, Any], list[Any]]] = {
-    ast.FunctionDef: _Writer._function,
-    ast.AsyncFunctionDef: _Writer._function,
-    ast.ClassDef: _Writer._class,
-    ast.AnnAssign: _Writer._annotated,
-    ast.JoinedStr: _Writer._joined,
-}

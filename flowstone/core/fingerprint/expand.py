@@ -5,31 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from flowstone.core.code import Definition, Level, Remark
+from flowstone.core.code import Definition, Remark
 from flowstone.core.fingerprint.link import Linker, Module, Node
-from flowstone.core.fingerprint.mask import masked
+from flowstone.core.fingerprint.mask import cut
+from flowstone.core.fingerprint.world import told
 from flowstone.core.hashing import combine, content_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flowstone.core.fingerprint.summary import Part
-
-#: Calls that import or execute what only running tells.
-_DYNAMIC = frozenset(
-    "importlib.import_module importlib.util.exec_module importlib.util.module_from_spec "
-    "importlib.reload importlib.__import__ runpy.run_module runpy.run_path pkgutil.resolve_name "
-    "pydoc.locate builtins.exec builtins.eval builtins.__import__".split()
-)
-#: What a module may read of the world when it is imported: names, and heads of names.
-_WORLD = frozenset(
-    "os.environ os.environb os.getenv os.getcwd os.getpid os.listdir os.popen os.urandom sys.argv "
-    "time.time time.time_ns time.monotonic time.perf_counter datetime.datetime.now "
-    "datetime.datetime.utcnow datetime.datetime.today datetime.date.today socket.gethostname "
-    "uuid.uuid1 uuid.uuid4 builtins.open builtins.input".split()
-)
-_WORLD_HEADS = ("os.environ.", "random.", "secrets.", "numpy.random.", "platform.", "getpass.")
-_PURE_TYPES = ("random.Random", "random.SystemRandom")
 
 
 @dataclass(slots=True)
@@ -57,7 +42,7 @@ class Extra:
 class Living(Protocol):
     """What live objects say that texts can't."""
 
-    def extra(self, node: Node, module: Module) -> Extra | None:
+    def besides(self, node: Node, module: Module) -> Extra | None:
         """What to add to a module's name besides its text."""
 
     def value(self, node: Node, module: Module) -> Extra:
@@ -71,7 +56,6 @@ class Expansion:
     own: str
     edges: list[tuple[str, Node]] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
-    module: Module | None = None
     parts: Sequence[Part] = ()
     definition: Definition | None = None
     held: list[Node] = field(default_factory=list)
@@ -95,6 +79,7 @@ class Expander:
         self._living = living
         self._known: dict[Node, Expansion] = {}
         self._reached: dict[Node, set[Node]] = {}
+        self._extras: dict[Node, Extra | None] = {}
 
     def expand(self, node: Node) -> Expansion:
         """What a node is, apart from what other statements do to it."""
@@ -102,6 +87,14 @@ class Expander:
         if found is None:
             found = self._known[node] = self._expand(node)
         return found
+
+    def is_current(self) -> bool:
+        """Whether live objects still say what they said."""
+        for node, before in self._extras.items():
+            module = self._linker.module(node.module)
+            if module is None or self._living.besides(node, module) != before:
+                return False
+        return True
 
     def reach(self, node: Node) -> set[Node]:
         """A node and all that it reaches by its own text."""
@@ -125,7 +118,7 @@ class Expander:
             return self._whole(node, module)
         if node.kind == "live":
             extra = self._living.value(node, module)
-            return Expansion(combine("live", *extra.texts), extra.edges, extra.remarks, module)
+            return Expansion(combine("live", *extra.texts), extra.edges, extra.remarks)
         if node.kind == "def":
             return self._defined(node, module)
         part = module.summary.parts[node.number]
@@ -133,7 +126,7 @@ class Expander:
 
     def _defined(self, node: Node, module: Module) -> Expansion:
         made = self._made_of(module, node.name, module.parts(node.name))
-        extra = self._living.extra(node, module)
+        extra = self._extras[node] = self._living.besides(node, module)
         if extra is not None:
             if extra.texts:
                 made.own = combine("live", made.own, *extra.texts)
@@ -146,43 +139,30 @@ class Expander:
         self, module: Module, name: str, parts: list[Part], *, as_root: bool = False
     ) -> Expansion:
         own = [part.root if as_root and part.root else part.digest for part in parts]
-        made = Expansion(own[0] if len(own) == 1 else combine("parts", *own), module=module)
-        made.parts = parts
+        made = Expansion(own[0] if len(own) == 1 else combine("parts", *own), parts=parts)
         if module.trouble is not None:
             made.remarks.append(module.trouble)
+        resolve, edges = self._linker.resolve, made.edges
         for part in parts:
-            left_out = set(part.given) if as_root else ()
-            for ref, line in part.refs.items():
-                if ref not in left_out:
-                    self._follow(module, part, ref, line, made)
+            for ref in part.refs:
+                if as_root and ref in part.given:
+                    continue
+                label = ref.rpartition(":")[2] if ":" in ref else ref
+                for near in resolve(module, ref):
+                    edges.append((label, near))
+                    if near.kind != "def":
+                        self._tell(module, part, ref, near, made)
             if as_root:
                 self._follow_hints(module, part, made)
         made.definition = self._definition(module, name, parts, made.own)
         return made
 
-    def _follow(self, module: Module, part: Part, ref: str, line: int, made: Expansion) -> None:
-        label = ref.rpartition(":")[2]
-        for near in self._linker.resolve(module, ref):
-            made.edges.append((label, near))
-            if near.kind in {"outside", "builtin", "whole"}:
-                told = self._told(module, part, ref, near)
-                if told is not None:
-                    level, text = told
-                    made.remarks.append(Remark(level, text, module.place(line)))
-
-    def _told(self, module: Module, part: Part, ref: str, near: Node) -> tuple[Level, str] | None:
-        name = f"{module.label}.{part.name}"
-        if near.kind == "whole":
-            return "assumed", f"{name} uses {ref.strip(':') or 'its module'} as a whole"
-        outside = f"{near.module}.{near.name}" if near.kind == "builtin" else near.name
-        if outside in _DYNAMIC:
-            used = outside.rpartition(".")[2]
-            return "unknown", f"{name} uses {used} on what is known only when it runs"
-        world = outside in _WORLD or outside.startswith(_WORLD_HEADS)
-        if world and ref in part.eager and not outside.startswith(_PURE_TYPES):
-            text = f"{name} is set at import from outside ({outside}); make it config"
-            return "assumed", text
-        return None
+    def _tell(self, module: Module, part: Part, ref: str, near: Node, made: Expansion) -> None:
+        whole = self._linker.module(near.module) if near.kind == "whole" else None
+        said = told(module, part, ref, near)
+        if said is not None and not (whole and whole.summary.whole):
+            level, text = said
+            made.remarks.append(Remark(level, text, module.place(part.refs[ref])))
 
     def _follow_hints(self, module: Module, part: Part, made: Expansion) -> None:
         """An asset may call methods of the classes its parameters are annotated with."""
@@ -198,7 +178,7 @@ class Expander:
     def _whole(self, node: Node, module: Module) -> Expansion:
         if module.summary.whole:
             return self._unread(module)
-        made = Expansion(combine("whole"), module=module)
+        made = Expansion(combine("whole"))
         if module.trouble is not None:
             made.remarks.append(module.trouble)
         for name in module.summary.names:
@@ -212,10 +192,9 @@ class Expander:
 
     def _unread(self, module: Module) -> Expansion:
         """A file that can't be read as Python counts by its bytes."""
-        made = Expansion(combine("bytes", content_digest(module.text.encode("utf-8", "replace"))))
+        made = Expansion(combine("bytes", content_digest(module.data)))
         text = f"{module.label} counts as a whole ({module.summary.whole})"
         made.remarks.append(module.trouble or Remark("assumed", text, module.place(1)))
-        made.module = module
         made.definition = Definition(module.label, made.own, module.place(1), "")
         return made
 
@@ -224,7 +203,6 @@ class Expander:
     ) -> Definition | None:
         if not parts:
             return None
-        data = module.text.encode("utf-8", "surrogatepass")
-        pieces = [data[part.start : part.end].decode("utf-8", "surrogatepass") for part in parts]
-        source = masked("\n".join(dict.fromkeys(pieces)))
+        pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
+        source = "\n".join(dict.fromkeys(pieces))
         return Definition(f"{module.label}.{name}", own, module.place(parts[0].line), source)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, TypeAlias
 
 import rustworkx as rx
 
 from flowstone.core.code import Code, Remark
-from flowstone.core.fingerprint.expand import Expander, Expansion, Extra
 from flowstone.core.fingerprint.link import Node
-from flowstone.core.fingerprint.merkle import Edge, arrows, digests
+from flowstone.core.fingerprint.merkle import Edge, digests
 from flowstone.core.hashing import combine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flowstone.core.fingerprint.expand import Expander, Expansion, Extra
     from flowstone.core.fingerprint.influence import Influence
+
+Arrows: TypeAlias = "rx.PyDiGraph[int, None]"
 
 _IGNORED = combine("ignored")
 
@@ -46,51 +51,57 @@ class Graph:
 
     def codes(self) -> dict[str, Code]:
         """The code of each asset."""
-        reached = self._reached()
-        made = digests(self._own, self._edges)
-        held = sorted(
+        order = self._order()
+        place = {number: place for place, number in enumerate(order)}
+        edges = [[(label, place[to]) for label, to in self._edges[number]] for number in order]
+        arrows = _arrows(edges)
+        made = digests(
+            [self._own[number] for number in order], edges, rx.strongly_connected_components(arrows)
+        )
+        laid = [self._laid.get(number) for number in order]
+        definitions = [each.definition for each in laid if each is not None and each.definition]
+        readers = {at for at, each in enumerate(laid) if each is not None and each.reads_docs}
+        remarks = {place[number]: told for number, told in self._remarks.items()}
+        talking = set(remarks)
+        found: dict[str, Code] = {}
+        for asset, number in self._assets.items():
+            near = rx.descendants(arrows, place[number])
+            version = made[place[number]]
+            if not near.isdisjoint(readers):
+                docs = (each.docs for at in near if (each := laid[at]) is not None)
+                version = combine("documented", version, *sorted(docs))
+            near.add(place[number])
+            told = _sorted(remarks[at] for at in near & talking)
+            known = not told or told[0].level != "unknown"
+            held = tuple([definitions[at] for at in sorted(near) if at < len(definitions)])
+            found[asset] = Code(version if known else None, held, told)
+        return found
+
+    def _order(self) -> list[int]:
+        """The nodes: first those with a definition, by name, then the others."""
+        while self._lay_held():
+            pass
+        named = [
             (laid.definition.name, laid.definition.place, number)
             for number, laid in self._laid.items()
             if laid.definition is not None
-        )
-        ranks = {number: rank for rank, (_, _, number) in enumerate(held)}
-        definitions = [self._laid[number].definition for _, _, number in held]
-        readers = {number for number, laid in self._laid.items() if laid.reads_docs}
-        found: dict[str, Code] = {}
-        for asset, number in self._assets.items():
-            near = reached[asset]
-            ranked = sorted([ranks[each] for each in near if each in ranks])
-            version = made[number]
-            if not near.isdisjoint(readers):
-                docs = (self._laid[each].docs for each in near if each in self._laid)
-                version = combine("documented", version, *sorted(docs))
-            remarks = self._told(number, near)
-            known = not remarks or remarks[0].level != "unknown"
-            listed = tuple(filter(None, map(definitions.__getitem__, ranked)))
-            found[asset] = Code(version if known else None, listed, remarks)
-        return found
+        ]
+        first = [number for _, _, number in sorted(named)]
+        return list(dict.fromkeys([*first, *range(len(self._own))]))
 
-    def _reached(self) -> dict[str, set[int]]:
-        """What each asset reaches, what live containers hold included."""
-        while True:
-            graph: rx.PyDiGraph[int, None] = rx.PyDiGraph()
-            graph.add_nodes_from(range(len(self._own)))
-            graph.extend_from_edge_list(arrows(self._edges))
-            reached = {name: rx.descendants(graph, asset) for name, asset in self._assets.items()}
-            holders = {number: laid.held for number, laid in self._laid.items() if laid.held}
-            more = False
-            for name, asset in self._assets.items():
-                held = {node for each in reached[name] & holders.keys() for node in holders[each]}
-                missing = [node for node in held if self._numbers.get(node) not in reached[name]]
-                more = more or bool(missing)
-                self._lay([(asset, [("held", node) for node in missing])])
-            if not more:
-                return reached
-
-    def _told(self, asset: int, reached: set[int]) -> tuple[Remark, ...]:
-        held = [asset, *(reached & self._remarks.keys())]
-        remarks = {remark: None for each in held for remark in self._remarks.get(each, ())}
-        return tuple(sorted(remarks, key=_urgency))
+    def _lay_held(self) -> bool:
+        """Add what live containers hold to the assets that reach them; is there anything new?"""
+        holders = {number: laid.held for number, laid in self._laid.items() if laid.held}
+        if not holders:
+            return False
+        arrows = _arrows(self._edges)
+        before = arrows.num_edges()
+        for asset in self._assets.values():
+            near = rx.descendants(arrows, asset)
+            held = {node: None for each in near.intersection(holders) for node in holders[each]}
+            missing = [node for node in held if self._numbers.get(node) not in near]
+            self._lay([(asset, [("held", node) for node in missing])])
+        return before != _arrows(self._edges).num_edges()
 
     def _append(self, own: str) -> int:
         self._own.append(own)
@@ -141,5 +152,16 @@ def _changed(node: Node) -> Node:
     return node
 
 
-def _urgency(remark: Remark) -> tuple[bool, str, str]:
-    return remark.level != "unknown", remark.place, remark.text
+def _arrows(edges: list[list[Edge]]) -> Arrows:
+    arrows: Arrows = rx.PyDiGraph()
+    arrows.add_nodes_from(range(len(edges)))
+    arrows.add_edges_from_no_data(
+        [(number, near) for number, targets in enumerate(edges) for _, near in targets]
+    )
+    return arrows
+
+
+def _sorted(remarks: Iterable[list[Remark]]) -> tuple[Remark, ...]:
+    """Each remark once, those that make the code unknown first."""
+    told = dict.fromkeys(itertools.chain.from_iterable(remarks))
+    return tuple(sorted(told, key=lambda each: (each.level != "unknown", each.place, each.text)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from flowstone.core.fingerprint.scopes import joined
+from flowstone.core.fingerprint.names import joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 #: Builtins that are more than a name: they execute text, or read the world outside.
 NOTED_BUILTINS = frozenset({"exec", "eval", "__import__", "open", "input"})
 _BUILTIN = "builtins"
+_BUILTINS = frozenset(dir(builtins))
 
 
 class Node(NamedTuple):
@@ -36,15 +38,15 @@ class Node(NamedTuple):
 class Module:
     """A module of the project: ``name`` is the one it is imported by, ``label`` the one to show.
 
-    ``text`` is what was read of ``file``; ``namespace`` holds its live names, if it is loaded;
-    ``trouble`` says why the text may be another one than what runs. In a notebook, ``text`` is
+    ``data`` is its text in UTF-8; ``namespace`` holds its live names, if it is loaded;
+    ``trouble`` says why the text may be another one than what runs. In a notebook, the text is
     what was executed, cell after cell, and ``cells`` the number of lines before each.
     """
 
     name: str
     label: str
     file: str
-    text: str = field(repr=False)
+    data: bytes = field(repr=False)
     summary: Summary = field(repr=False)
     package: str = ""
     namespace: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -52,16 +54,18 @@ class Module:
     cells: Mapping[str, int] = field(default_factory=dict)
 
     def line_of(self, file: str, line: int) -> int:
-        """The line of ``text`` that a line of a file, or of a notebook's cell, is."""
+        """The line of the text that a line of a file, or of a notebook's cell, is."""
         return line + self.cells.get(file, 0)
 
     def start_of(self, line: int) -> int:
-        """The first byte of a line of ``text``."""
-        before = self.text.encode("utf-8", "surrogatepass").split(b"\n")[: line - 1]
+        """The first byte of a line of ``data``."""
+        before = self.data.split(b"\n")[: line - 1]
         return sum(map(len, before)) + len(before)
 
     def place(self, line: int) -> str:
-        """A line of ``text`` as ``file:line``."""
+        """A line of the text as ``file:line``."""
+        if not self.cells:
+            return f"{self.file}:{line}"
         starts = [(offset, cell) for cell, offset in self.cells.items() if offset < line]
         offset, file = max(starts, default=(0, self.file))
         return f"{file}:{line - offset}"
@@ -86,7 +90,7 @@ class Linker:
 
     def __init__(self, modules: Modules) -> None:
         self._modules = modules
-        self._known: dict[tuple[str, str], tuple[Node, ...]] = {}
+        self._known: dict[str, dict[str, tuple[Node, ...]]] = {}
 
     def module(self, name: str) -> Module | None:
         """The project's module of that name, or None."""
@@ -98,10 +102,22 @@ class Linker:
 
     def resolve(self, module: Module, ref: str) -> tuple[Node, ...]:
         """What a reference in a module means: nothing for builtins, several where it depends."""
-        key = (module.name, ref)
-        if key not in self._known:
-            self._known[key] = tuple(dict.fromkeys(self._resolve(module, ref, set())))
-        return self._known[key]
+        known = self._known.setdefault(module.name, {})
+        found = known.get(ref)
+        if found is None:
+            found = known[ref] = self._own(module, ref) or tuple(
+                dict.fromkeys(self._resolve(module, ref, set()))
+            )
+        return found
+
+    def _own(self, module: Module, ref: str) -> tuple[Node, ...]:
+        """What a reference means in the simplest case, which is the most frequent one."""
+        root = ref.partition(".")[0]
+        numbers = module.summary.names.get(root, ())
+        if len(numbers) != 1 or module.summary.stars:
+            return ()
+        is_import = module.summary.parts[numbers[0]].kind == "import"
+        return () if is_import else (Node("def", module.name, root),)
 
     def imported(self, module: Module, ref: str) -> list[str]:
         """The project's modules that an import of ``ref`` executes, packages included."""
@@ -124,8 +140,7 @@ class Linker:
 
     def _unbound(self, module: Module, root: str, rest: list[str]) -> list[Node]:
         """A name that no statement of the module binds."""
-        builtins = vars(__builtins__) if not isinstance(__builtins__, dict) else __builtins__
-        if root in builtins:
+        if root in _BUILTINS:
             return [Node("builtin", _BUILTIN, root)] if root in NOTED_BUILTINS else []
         strange = [
             base
@@ -134,17 +149,14 @@ class Linker:
         ]
         if strange:
             return [Node("outside", "", ".".join([base, root, *rest])) for base in strange]
-        if module.namespace is not None and root in module.namespace and not _is_dunder(root):
-            return [Node("live", module.name, root)]
-        return []
+        return _live(module, root)
 
     def _below(self, name: str, path: list[str], seen: set[tuple[str, str]]) -> list[Node]:
         """What an attribute path below a module means."""
         module = self.module(name)
-        if module is None:
-            return [Node("outside", "", ".".join([name, *path]))]
-        if not path or module.summary.whole:
-            return [Node("whole", name)]
+        if module is None or not path or module.summary.whole:
+            outside = Node("outside", "", ".".join([name, *path]))
+            return [outside if module is None else Node("whole", name)]
         first, *rest = path
         found = self._named(module, first, rest, seen)
         if found is not None:
@@ -153,18 +165,18 @@ class Linker:
             return self._below(f"{name}.{first}", rest, seen)
         if "__getattr__" in module.summary.names:
             return [Node("def", name, "__getattr__")]
-        if module.namespace is not None and first in module.namespace and not _is_dunder(first):
-            return [Node("live", name, first)]
-        return []
+        return _live(module, first)
 
     def _named(
         self, module: Module, name: str, rest: list[str], seen: set[tuple[str, str]]
     ) -> list[Node] | None:
         """What a module's own name means, or None if it has none, or is just being asked for it."""
+        numbers = module.summary.names.get(name)
+        if numbers is None and not module.summary.stars:
+            return None
         if (module.name, name) in seen:
             return None
         seen.add((module.name, name))
-        numbers = module.summary.names.get(name)
         found: list[Node] = []
         for part in module.parts(name):
             if part.kind != "import" or part.is_conditional:
@@ -205,5 +217,8 @@ def absolute(module: Module, head: str) -> str:
     return f"{base}.{rest}" if base and rest else base or rest
 
 
-def _is_dunder(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
+def _live(module: Module, name: str) -> list[Node]:
+    """A name that a loaded module has, though no statement sets it."""
+    held = module.namespace or {}
+    special = name.startswith("__") and name.endswith("__")
+    return [Node("live", module.name, name)] if name in held and not special else []

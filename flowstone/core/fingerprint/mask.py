@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import ast
-import re
-import textwrap
-import warnings
 from typing import TYPE_CHECKING
 
 from flowstone.core.config import MASK, is_secret, redact
-from flowstone.core.fingerprint.scopes import dotted
+from flowstone.core.fingerprint.names import dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-#: Cheap: does anything here read like the name of a secret, or like an address?
-_SUSPECT = re.compile(
-    r"pass|pwd|secret|credential|bearer|authorization|token|key|://", re.IGNORECASE
-)
+_WORDS = (b"pass", b"pwd", b"secret", b"credential", b"bearer", b"authorization", b"token", b"key")
 
 
-def masked(source: str) -> str:
-    """The source with ``MASK`` for each text that has a secret's name.
+def may_hold_secrets(text: bytes) -> bool:
+    """Whether a text has a word in it that secrets are called by, and a quote."""
+    lowered = text.lower()
+    return any(map(lowered.__contains__, _WORDS)) and (b'"' in text or b"'" in text)
 
-    That is the name it is assigned to, its keyword, its key in a dict or its parameter. Passwords
-    inside addresses are masked as well. What can't be read is masked as a whole.
+
+def secrets_in(node: ast.AST) -> list[ast.expr]:
+    """The texts in a tree that have a secret's name, in order.
+
+    That is the name they are assigned to, their keyword, their key in a dict, their parameter, or
+    what they are compared with.
     """
-    if not _SUSPECT.search(source):
-        return source
-    text = textwrap.dedent(source)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return MASK
-    lines = [line.encode("utf-8", "surrogatepass") for line in text.split("\n")]
-    found = {id(node): node for held in _held(tree) for node in _texts(held)}
-    for node in sorted(found.values(), key=_place, reverse=True):
-        _cut(lines, node)
-    return redact("\n".join(line.decode("utf-8", "surrogatepass") for line in lines))
+    found = {id(text): text for held in _held(node) for text in _texts(held)}
+    return sorted(found.values(), key=_place)
+
+
+def cut(data: bytes, start: int, end: int, spans: Iterable[Sequence[int]]) -> str:
+    """The text between two places, ``MASK`` for each of the spans, no passwords in addresses."""
+    pieces: list[bytes] = []
+    for first, last in spans:
+        pieces += [data[start:first], f'"{MASK}"'.encode()]
+        start = last
+    pieces.append(data[start:end])
+    text = b"".join(pieces).decode("utf-8", "surrogatepass")
+    return redact(text) if "://" in text or "password" in text else text
 
 
 def _held(tree: ast.AST) -> Iterator[ast.AST]:
@@ -92,7 +91,7 @@ def _text(node: ast.AST | None) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def _texts(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
+def _texts(node: ast.AST) -> Iterator[ast.expr]:
     """The texts in an expression; of an f-string the whole, for its parts have no good place."""
     todo = [node]
     while todo:
@@ -108,9 +107,3 @@ def _texts(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
 
 def _place(node: ast.expr) -> tuple[int, int]:
     return node.lineno, node.col_offset
-
-
-def _cut(lines: list[bytes], node: ast.expr) -> None:
-    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
-    tail = lines[last][node.end_col_offset :]
-    lines[first : last + 1] = [lines[first][: node.col_offset] + f'"{MASK}"'.encode() + tail]

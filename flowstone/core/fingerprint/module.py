@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from flowstone.core import hashing
-from flowstone.core.fingerprint import canonical
+from flowstone.core.fingerprint.canonical import is_for_type_checkers
 from flowstone.core.fingerprint.liveness import Event, live
-from flowstone.core.fingerprint.scopes import (
-    PURE,
-    Inner,
-    Reader,
-    Scope,
-    Uses,
-    dotted,
-    imported,
-    modules_of,
-    unquoted,
-)
-from flowstone.core.fingerprint.summary import Part, Summary
-from flowstone.core.hashing import combine
+from flowstone.core.fingerprint.names import PURE, dotted, imported, modules_of
+from flowstone.core.fingerprint.parts import BUILTINS, FUNCTIONS, Made, Maker, first_line
+from flowstone.core.fingerprint.summary import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from flowstone.core.fingerprint.canonical import Function
-
-_BUILTINS = frozenset(dir(builtins)) - {"exec", "eval", "__import__", "open", "input"}
-_LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match)
-_TRIES = (ast.Try, ast.TryStar)
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_HOOK = "__init_subclass__"
+_BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match)
+_IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 def summarise(text: str, upto: int | None = None) -> Summary:
@@ -47,32 +30,20 @@ def summarise(text: str, upto: int | None = None) -> Summary:
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Summary(whole=f"{type(error).__name__}: the parser refuses it")
-    body = [each for each in tree.body if upto is None or _first_line(each) <= upto]
+    body = [each for each in tree.body if upto is None or first_line(each) <= upto]
     return _Module(text).read(body)
-
-
-class _Branch(NamedTuple):
-    """Where a statement stands: the digest of the tests around it, and what they refer to."""
-
-    digest: str = ""
-    refs: dict[str, int] = {}  # noqa: RUF012 - never changed
-    eager: tuple[str, ...] = ()
 
 
 class _Module:
     """Collects the parts of one module."""
 
     def __init__(self, text: str) -> None:
-        data = text.encode("utf-8", "surrogatepass")
-        self._starts = [0]
-        for line in data.split(b"\n"):
-            self._starts.append(self._starts[-1] + len(line) + 1)
+        self._make = Maker(text, self._undressed)
         self._summary = Summary()
         self._events: list[Event] = []
         self._imports: dict[str, None] = {}
         self._asset: set[str] = set()
         self._ours: set[str] = set()
-        self._branch = _Branch()
 
     def read(self, body: list[ast.stmt]) -> Summary:
         summary = self._summary
@@ -90,7 +61,7 @@ class _Module:
     def _look_for_assets(self, body: list[ast.stmt]) -> None:
         """The names by which the module knows ``@asset``, and our package."""
         for node in body:
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
+            if isinstance(node, _IMPORTS):
                 for name, ref in imported(node):
                     module, _, inner = ref.partition(":")
                     if module.partition(".")[0] == "flowstone":
@@ -115,7 +86,7 @@ class _Module:
         return reach
 
     def _drop_builtins(self) -> None:
-        hidden = _BUILTINS - self._summary.names.keys()
+        hidden = BUILTINS - self._summary.names.keys()
         for part in self._summary.parts:
             for ref in [ref for ref in part.refs if ref.partition(".")[0] in hidden]:
                 del part.refs[ref]
@@ -124,27 +95,29 @@ class _Module:
 
     def _body(self, body: Iterable[ast.stmt]) -> None:
         for node in body:
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
+            if isinstance(node, _IMPORTS):
                 self._import(node)
-            elif isinstance(node, _FUNCTIONS):
-                self._function(node)
+            elif isinstance(node, FUNCTIONS):
+                self._add(self._make.function(node), replaces=True)
             elif isinstance(node, ast.ClassDef):
-                self._class(node)
-            elif isinstance(node, ast.Assign):
-                for target in node.targets:
-                    self._assign(target, node.value, node)
-            elif isinstance(node, ast.AnnAssign):
-                if node.value is not None:
-                    self._assign(node.target, node.value, node)
-            elif isinstance(node, ast.If):
-                self._if(node)
-            elif isinstance(node, _TRIES):
-                self._try(node)
-            elif isinstance(node, ast.Expr):
-                if not isinstance(node.value, ast.Constant):
-                    self._other(node, node.value, bare=True)
-            elif not isinstance(node, ast.Pass):
-                self._other(node, node, bare=isinstance(node, _LOOPS))
+                self._add(self._make.klass(node), replaces=True)
+            elif isinstance(node, (ast.If, ast.Try, ast.TryStar)):
+                self._if(node) if isinstance(node, ast.If) else self._try(node)
+            else:
+                self._simple(node)
+
+    def _simple(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                self._assign(target, node.value, node)
+        elif isinstance(node, ast.AnnAssign):
+            if node.value is not None:
+                self._assign(node.target, node.value, node)
+        elif isinstance(node, ast.Expr):
+            if not isinstance(node.value, ast.Constant):
+                self._add(self._make.other(node, node.value, bare=True))
+        elif not isinstance(node, ast.Pass):
+            self._add(self._make.other(node, node, bare=isinstance(node, _BLOCKS)))
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
@@ -152,89 +125,24 @@ class _Module:
         self._imports.update(dict.fromkeys(modules_of(node)))
         for name, ref in imported(node):
             if name == "*":
-                module = ref.removesuffix("*")
-                self._summary.stars.append((len(self._summary.parts), module))
-                continue
-            part = self._part("import", name, combine("import"), node, Uses())
-            self._add(part._replace(target=ref), (name,), replaces=True)
-
-    def _function(self, node: Function) -> None:
-        reader = Reader(self._undressed)
-        uses = reader.read(node)
-        digests = canonical.digests(node, self._undressed)
-        part = self._part("function", node.name, digests.own, node, uses)
-        self._add(
-            part._replace(
-                root=digests.root,
-                docs=digests.docs,
-                hints=self._hints(node, None),
-                given=self._given(node, reader, uses),
-                is_decorated=not all(map(self._undressed, node.decorator_list)),
-            ),
-            (node.name,),
-            replaces=True,
-        )
-        self._inner(node, reader)
-
-    def _given(self, node: Function, reader: Reader, uses: Uses) -> tuple[str, ...]:
-        """What the defaults of a function's parameters refer to, and nothing else of it does."""
-        if not (node.args.defaults or any(node.args.kw_defaults)):
-            return ()
-        dressed = [each for each in node.decorator_list if not self._undressed(each)]
-        hints = [*canonical.annotations(node), node.returns] if dressed else []
-        other = Reader(self._undressed).read(*dressed, *filter(None, hints)).refs
-        inside = next(each.inside for each in reader.inner if each.node is node)
-        own = reader.refs_inside()[inside]
-        return tuple(ref for ref in uses.refs if ref not in other and ref not in own)
-
-    def _class(self, node: ast.ClassDef) -> None:
-        reader = Reader(self._undressed)
-        uses = reader.read(node)
-        own = canonical.digest("class", node, undressed=self._undressed)
-        part = self._part("class", node.name, own.digest, node, uses)
-        hooks = any(isinstance(each, _FUNCTIONS) and each.name == _HOOK for each in node.body)
-        metas = [dotted(each.value) for each in node.keywords if each.arg == "metaclass"]
-        self._add(
-            part._replace(docs=own.docs, has_hooks=hooks, metas=tuple(filter(None, metas))),
-            (node.name,),
-            replaces=True,
-        )
-        self._inner(node, reader)
+                self._summary.stars.append((len(self._summary.parts), ref.removesuffix("*")))
+            else:
+                self._add(self._make.imported(name, ref, node), (name,), replaces=True)
 
     def _assign(self, target: ast.expr, value: ast.expr, node: ast.stmt) -> None:
-        if isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
-            pairs = list(zip(target.elts, value.elts, strict=False))
-            starred = any(isinstance(each, ast.Starred) for each in (*target.elts, *value.elts))
-            if not starred and len(target.elts) == len(value.elts):
-                for one, held in pairs:
-                    self._assign(one, held, node)
-                return
-        reader = Reader(self._undressed)
-        uses = reader.read(value, target)
-        own = canonical.digest("assign", target, value, undressed=self._undressed)
-        name = dotted(target) or next(iter(uses.binds), "")
-        part = self._part("value", name, own.digest, node, uses)
-        literal = _literal(value) if isinstance(target, ast.Name) else ""
-        simple = isinstance(target, (ast.Name, ast.Tuple, ast.List))
-        self._add(part._replace(literal=literal), tuple(uses.binds), replaces=simple)
-        self._inner(node, reader)
-
-    def _other(self, node: ast.stmt, read: ast.AST, *, bare: bool) -> None:
-        """Any other statement counts as a whole, besides what it is added to."""
-        reader = Reader(self._undressed)
-        uses = reader.read(read, bare=bare)
-        own = canonical.digest("code", node, undressed=self._undressed)
-        name = next(iter(uses.binds), "") or next((each.ref for each in uses.touches), "")
-        part = self._part("value", name, own.digest, node, uses)
-        self._add(part, tuple(uses.binds), replaces=False)
-        self._inner(node, reader)
+        pairs = _pairs(target, value)
+        for one, held in pairs:
+            self._assign(one, held, node)
+        if not pairs:
+            simple = isinstance(target, (ast.Name, ast.Tuple, ast.List))
+            self._add(self._make.assignment(target, value, node), replaces=simple)
 
     # Branches
 
     def _if(self, node: ast.If) -> None:
-        if canonical.is_for_type_checkers(node):
+        if is_for_type_checkers(node):
             for each in node.body:
-                if isinstance(each, (ast.Import, ast.ImportFrom)):
+                if isinstance(each, _IMPORTS):
                     self._summary.typed.update(imported(each))
             self._body(node.orelse)
         elif _is_main(node.test):
@@ -254,114 +162,42 @@ class _Module:
     def _branched(self, kind: str, test: ast.expr | None, body: list[ast.stmt]) -> None:
         if not body:
             return
-        outer = self._branch
-        own = canonical.digest(kind, test, undressed=self._undressed).digest
-        uses = Reader(self._undressed).read(*([test] if test else []))
-        self._branch = _Branch(
-            combine("branch", outer.digest, own),
-            outer.refs | uses.refs,
-            (*outer.eager, *uses.eager),
-        )
+        outer = self._make.branch
+        self._make.branch, uses = self._make.under(kind, test)
+        self._imports.update(uses.imports)
         self._body(body)
-        self._branch = outer
+        self._make.branch = outer
 
     # Parts
 
-    def _part(self, kind: str, name: str, digest: str, node: Any, uses: Uses) -> Part:
-        branch = self._branch
-        self._imports.update(uses.imports)
-        line = _first_line(node)
-        if branch.digest:
-            digest = combine("in", branch.digest, digest)
-        return Part(
-            kind=kind,
-            name=name,
-            digest=digest,
-            line=line,
-            end_line=node.end_lineno,
-            start=self._starts[line - 1] + (node.col_offset if line == node.lineno else 0),
-            end=self._starts[node.end_lineno - 1] + node.end_col_offset,
-            refs=branch.refs | uses.refs,
-            eager=(*branch.eager, *uses.eager),
-            calls=tuple(uses.calls),
-            mutates=tuple(uses.mutates),
-            touches=tuple(uses.touches),
-            reads_docs=uses.reads_docs,
-            is_conditional=bool(branch.digest),
-        )
-
-    def _add(self, part: Part, binds: tuple[str, ...], *, replaces: bool) -> None:
-        number = len(self._summary.parts)
-        self._summary.parts.append(part)
-        if not binds:
-            self._summary.loose.append(number)
+    def _add(
+        self, made: Made, binds: tuple[str, ...] | None = None, *, replaces: bool = False
+    ) -> None:
+        part, summary = made.part, self._summary
+        names = tuple(made.uses.binds) if binds is None else binds
+        number = len(summary.parts)
+        summary.parts += [part, *made.inner]
+        summary.inner += range(number + 1, len(summary.parts))
+        if not names:
+            summary.loose.append(number)
+        self._imports.update(made.uses.imports)
         reads = {ref.partition(".")[0]: None for ref in part.eager}
-        idle = all(self._is_idle(callee) for callee in part.calls) and not binds
+        idle = not names and all(map(self._is_idle, part.calls))
         replaces = replaces and not part.is_conditional
-        self._events.append(Event(number, binds, replaces, () if idle else tuple(reads)))
+        self._events.append(Event(number, names, replaces, () if idle else tuple(reads)))
 
     def _is_idle(self, callee: str) -> bool:
         """Whether a call leaves the module's names alone: ``print(...)``, ``materialize(...)``."""
         return callee in PURE or callee.partition(".")[0] in self._ours
 
-    def _inner(self, node: ast.AST, reader: Reader) -> None:
-        """Functions, lambdas and classes that are made while other code runs."""
-        wanted = [each for each in reader.inner if each.node is not node and _is_made_alone(each)]
-        if not wanted:
-            return
-        refs = reader.refs_inside()
-        for inner in wanted:
-            each = inner.node
-            part = self._part("function", inner.inside.qualname, "", each, Uses())
-            held: dict[str, Any] = {"refs": refs[inner.inside]}
-            if isinstance(each, _FUNCTIONS):
-                digests = canonical.digests(each, self._undressed)
-                held |= digests._asdict() | {"hints": self._hints(each, inner.inside.parent)}
-                held["digest"] = held.pop("own")
-                held["is_decorated"] = not all(map(self._undressed, each.decorator_list))
-            else:
-                own = canonical.digest("code", each, undressed=self._undressed)
-                kind = "class" if isinstance(each, ast.ClassDef) else "function"
-                held |= {"digest": own.digest, "docs": own.docs, "kind": kind}
-            held["reads_docs"] = reader.uses.reads_docs
-            self._summary.inner.append(len(self._summary.parts))
-            self._summary.parts.append(part._replace(**held))
 
-    def _hints(self, fn: Function, around: Scope | None) -> tuple[str, ...]:
-        """What the annotations of a function's parameters refer to, builtins left out."""
-        found: dict[str, None] = {}
-        for annotation in canonical.annotations(fn):
-            if isinstance(annotation, ast.Name) and annotation.id in _BUILTINS:
-                continue
-            for root in unquoted(annotation):
-                found.update(dict.fromkeys(_names(root)))
-        resolved = [around.resolve(name) for name in found] if around else list(found)
-        return tuple(ref for ref in resolved if ref and ref not in _BUILTINS)
-
-
-def _names(annotation: ast.expr) -> Iterable[str]:
-    """Names of types in an annotation; what is called there, such as ``From(...)``, is none."""
-    todo: list[ast.AST] = [annotation]
-    while todo:
-        node = todo.pop()
-        name = dotted(node)
-        if name:
-            yield name
-        elif not isinstance(node, ast.Call):
-            todo += ast.iter_child_nodes(node)
-
-
-def _first_line(node: Any) -> int:
-    """The line a statement begins in, its decorators included."""
-    return min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
-
-
-def _is_made_alone(inner: Inner) -> bool:
-    """Whether no class around counts for it."""
-    around = inner.inside.parent
-    while around is not None and around.kind == "comprehension":
-        around = around.parent
-    return around is not None and around.kind != "class"
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    """``A, B = 1, 2`` as two assignments, if that is what it is."""
+    if not (isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List))):
+        return []
+    starred = any(isinstance(each, ast.Starred) for each in (*target.elts, *value.elts))
+    same = len(target.elts) == len(value.elts)
+    return list(zip(target.elts, value.elts, strict=True)) if same and not starred else []
 
 
 def _is_main(test: ast.expr) -> bool:
@@ -376,28 +212,4 @@ def _is_main(test: ast.expr) -> bool:
 
 def _sets(node: ast.stmt) -> bool:
     """Whether a statement of a script's main part sets something: calls of it don't count."""
-    return isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Import, ast.ImportFrom))
-
-
-def _literal(value: ast.expr) -> str:
-    """The digest of a constant that is written out and can't be changed, or an empty text."""
-    try:
-        return hashing.digest(_plain(value))
-    except ValueError:
-        return ""
-
-
-def _plain(node: ast.expr) -> object:
-    if isinstance(node, ast.Constant) and node.value is not ...:
-        held: object = node.value
-        return held
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        inner = _plain(node.operand)
-        if type(inner) in (int, float, complex):
-            return -inner  # type: ignore[operator]  # checked on the line before
-    if isinstance(node, ast.Tuple):
-        return tuple(map(_plain, node.elts))
-    raise ValueError
-
-
-__all__ = ["summarise"]
+    return isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, *_IMPORTS))

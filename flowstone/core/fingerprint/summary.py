@@ -22,14 +22,13 @@ class Part(NamedTuple):
     to, ``given`` what only its defaults do; ``literal`` the digest of a constant's value; ``metas``
     a class's metaclass, ``has_hooks`` whether it learns of its subclasses. References are explained
     in ``scopes``; ``eager`` and ``calls`` are among ``refs``. ``start`` and ``end`` count bytes in
-    UTF-8.
+    UTF-8, as do the spans of ``secrets`` written in it.
     """
 
     kind: str
     name: str
     digest: str
     line: int
-    end_line: int
     start: int
     end: int
     refs: dict[str, int] = {}  # noqa: RUF012 - never changed
@@ -48,6 +47,7 @@ class Part(NamedTuple):
     is_decorated: bool = False
     is_conditional: bool = False
     has_hooks: bool = False
+    secrets: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -76,6 +76,7 @@ class Summary:
     def dump(self) -> bytes:
         """As bytes with a checksum, for ``load``."""
         held = {each.name: getattr(self, each.name) for each in fields(self)}
+        held["parts"] = [_shortened(part) for part in self.parts]
         body = json.dumps(held, separators=(",", ":")).encode()
         return combine("summary", body).encode() + body
 
@@ -91,10 +92,19 @@ class Summary:
         return cls(**held)
 
 
+def _shortened(part: Part) -> list[Any]:
+    """The fields of a part up to the last one that says something."""
+    held = list(part)
+    while held[-1] == _DEFAULTS[len(held) - 1]:
+        held.pop()
+    return held
+
+
 def _part(held: list[Any]) -> Part:
-    part = Part._make(held)
-    return (
-        part._replace(touches=tuple(Touch(*each) for each in part.touches))
-        if part.touches
-        else part
-    )
+    part = Part(*held)
+    if not part.touches:
+        return part
+    return part._replace(touches=tuple(Touch(*each) for each in part.touches))
+
+
+_DEFAULTS = [Part._field_defaults.get(name, _part) for name in Part._fields]

@@ -1,0 +1,118 @@
+"""Where live functions, classes and modules stand in the texts of the project."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+from flowstone.core.asset import Asset
+from flowstone.core.fingerprint.link import Module, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from flowstone.core.fingerprint.summary import Part
+    from flowstone.sources.modules import ProjectModules
+
+
+class Places:
+    """Finds the nodes of live objects."""
+
+    def __init__(self, modules: ProjectModules) -> None:
+        self._modules = modules
+
+    def node_of(self, fn: types.FunctionType) -> Node | None:
+        """The node of a function's text: the name it is bound to, or its part."""
+        module = self._modules.of_namespace(fn.__globals__)
+        if module is None:
+            return None
+        numbers = self._modules.numbers_at(module, fn.__code__)
+        if not numbers:
+            return None
+        number = numbers[0] if len(numbers) == 1 else _at(module, numbers, fn.__code__)
+        name = fn.__code__.co_name
+        if number in module.summary.names.get(name, ()):
+            return Node("def", module.name, name)
+        return Node("part", module.name, name, number)
+
+    def module_of(self, namespace: Mapping[str, Any]) -> Module | None:
+        """The project's module with these global names."""
+        return self._modules.of_namespace(namespace)
+
+    def is_outside(self, fn: types.FunctionType) -> bool:
+        """Whether a function belongs to a library, rather than to nobody who could be read."""
+        if self._modules.of_namespace(fn.__globals__) is not None:
+            return False
+        file = fn.__globals__.get("__file__")
+        return isinstance(file, str) or fn.__code__.co_filename.startswith("<frozen ")
+
+    def part_of(self, node: Node) -> Part | None:
+        """The statement a node is, if it is one."""
+        module = self._modules.module(node.module)
+        if module is None:
+            return None
+        if node.number >= 0:
+            return module.summary.parts[node.number]
+        parts = module.parts(node.name)
+        return parts[-1] if parts else None
+
+    def class_node(self, cls: type) -> Node | None:
+        """The node of a class's text."""
+        module = self._modules.of_namespace(namespace_of(cls))
+        if module is None:
+            return None
+        if "<locals>" not in cls.__qualname__:
+            name = cls.__qualname__.partition(".")[0]
+            return Node("def", module.name, name) if name in module.summary.names else None
+        for number in module.summary.inner:
+            part = module.summary.parts[number]
+            if part.kind == "class" and part.name == cls.__qualname__:
+                return Node("part", module.name, part.name, number)
+        return None
+
+    def module_node(self, module: types.ModuleType) -> Node:
+        """The node of a module used as a value."""
+        known = self._modules.module(module.__name__)
+        return Node("outside", "", module.__name__) if known is None else Node("whole", known.name)
+
+    def nodes(self, values: Iterable[Any]) -> Iterator[Node]:
+        """The nodes of the functions and classes among some values."""
+        for each in values:
+            inner = each.fn if isinstance(each, Asset) else each
+            inner = getattr(inner, "__wrapped__", inner) if callable(inner) else inner
+            node = None
+            if isinstance(inner, types.FunctionType):
+                node = self.node_of(inner)
+            elif isinstance(inner, type):
+                node = self.class_node(inner)
+            if node is not None:
+                yield node
+
+
+def namespace_of(cls: type) -> Mapping[str, Any]:
+    """The global names of the module a class was made in."""
+    for held in vars(cls).values():
+        inner = getattr(held, "__func__", held)
+        if isinstance(inner, types.FunctionType) and inner.__module__ == cls.__module__:
+            return inner.__globals__
+    module = sys.modules.get(cls.__module__)
+    return vars(module) if module is not None else {}
+
+
+def _at(module: Module, numbers: list[int], code: types.CodeType) -> int:
+    """Which of several lambdas in a line a code object was made from."""
+    start = module.start_of(module.line_of(code.co_filename, code.co_firstlineno))
+    columns = [place[2] for place in code.co_positions() if place[0] == code.co_firstlineno]
+    inside = [column + start for column in columns if column]
+    for number in numbers:
+        part = module.summary.parts[number]
+        if inside and all(part.start <= place < part.end for place in inside):
+            return number
+    # Python 3.12 forgets the place of a lambda that only returns a constant
+    for number in numbers:
+        part = module.summary.parts[number]
+        made = compile(module.data[part.start : part.end], "<lambda>", "eval").co_consts[0]
+        if isinstance(made, types.CodeType) and repr(made.co_consts) == repr(code.co_consts):
+            return number
+    return numbers[0]
