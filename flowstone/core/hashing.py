@@ -21,6 +21,7 @@ import fractions
 import math
 import pathlib
 import struct
+import threading
 import uuid
 import zoneinfo
 from hashlib import blake2b
@@ -52,7 +53,7 @@ _new_fold = blake2b(digest_size=_SIZE, person=b"flowstone-fld-%d" % SCHEME).copy
 _new_parts = blake2b(digest_size=_SIZE, person=b"flowstone-dep-%d" % SCHEME).copy
 
 
-def digest(value: object) -> str:
+def digest(value: object, noticed: set[type] | None = None) -> str:
     """Give the canonical typed digest of ``value``: 40 hexadecimal characters.
 
     Type and value count: ``1``, ``True``, ``1.0``, ``"1"``, ``(1,)``, ``[1]``, ``{1: 2}`` and
@@ -67,17 +68,31 @@ def digest(value: object) -> str:
     Decimal, Fraction, UUID, paths, enum members, NamedTuples, dataclasses and pydantic models, of
     exactly these types: a subclass such as an array library's scalar is never taken for its base.
 
+    ``noticed`` takes the classes of all enum members, NamedTuples, dataclasses and models in it.
+
     Raises HashingError for anything else, for rings and for more than ``MAX_DEPTH`` levels; its
     ``path`` says where, like ``[0]['a'].name``.
     """
     hasher = _new_value()
+    outer, _here.noticed = _here.noticed, noticed
     try:
         hasher.update(_encode(value, 0))
     except _RefusedError as refused:
         raise refused.told() from None
     except RecursionError:
         raise HashingError("value is nested too deeply for a digest; flatten it") from None
+    finally:
+        _here.noticed = outer
     return hasher.hexdigest()
+
+
+class _Here(threading.local):
+    """What the call on this thread wants to know besides the digest."""
+
+    noticed: set[type] | None = None
+
+
+_here = _Here()
 
 
 def content_digest(data: bytes | bytearray | memoryview) -> str:
@@ -313,6 +328,8 @@ def _range(value: range, _depth: int = 0) -> bytes:
 def _encode_instance(value: object, depth: int) -> bytes:
     """Give the form of an enum member, NamedTuple, dataclass or model, found by their class."""
     cls = type(value)
+    if _here.noticed is not None:
+        _here.noticed.add(cls)
     if isinstance(value, enum.Enum):
         return _enum(value, depth)
     if isinstance(value, tuple) and isinstance(getattr(cls, "_fields", None), tuple):

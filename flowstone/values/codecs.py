@@ -6,8 +6,9 @@ pickle, whose bytes are not canonical, comes last.
 
 from __future__ import annotations
 
+import io
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowstone.core.text import safe_str
 from flowstone.errors import UnserializableValueError
@@ -23,8 +24,12 @@ _PICKLE_PROTOCOL = 5
 _REASON_LIMIT = 300
 
 
-def encode(value: object, annotation: object, *, allow_pickle: bool) -> tuple[str, bytes]:
+def encode(
+    value: object, annotation: object, *, allow_pickle: bool, noticed: set[type]
+) -> tuple[str, bytes]:
     """Give the name of the codec that takes ``value``, and its bytes.
+
+    What is pickled adds the classes in it to ``noticed``.
 
     Dataclasses, NamedTuples, enums and models are written by field if ``annotation`` reaches
     their class, else pickled. Raises UnserializableValueError if no codec takes the value.
@@ -36,7 +41,7 @@ def encode(value: object, annotation: object, *, allow_pickle: bool) -> tuple[st
     if plain is not None:
         return "json", plain
     tagged = encode_tagged(value, KnownClasses(annotation))
-    return tagged or (PICKLE, _encode_pickle(value, allow_pickle=allow_pickle))
+    return tagged or (PICKLE, _encode_pickle(value, noticed, allow_pickle=allow_pickle))
 
 
 def decode(codec: str, data: bytes, annotation: object) -> object:
@@ -51,7 +56,20 @@ def decode(codec: str, data: bytes, annotation: object) -> object:
     return read(data, annotation)
 
 
-def _encode_pickle(value: object, *, allow_pickle: bool) -> bytes:
+class _Noticing(pickle.Pickler):
+    """A pickler that takes note of the classes it meets."""
+
+    def __init__(self, file: io.BytesIO, noticed: set[type]) -> None:
+        super().__init__(file, protocol=_PICKLE_PROTOCOL)
+        self._noticed = noticed
+
+    def reducer_override(self, value: object) -> Any:
+        """Called for everything but the built-in types: note it, and pickle it as ever."""
+        self._noticed.add(value if isinstance(value, type) else type(value))
+        return NotImplemented
+
+
+def _encode_pickle(value: object, noticed: set[type], *, allow_pickle: bool) -> bytes:
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     cure = "return something else, or use @asset(keep=False)"
     if not allow_pickle:
@@ -59,7 +77,9 @@ def _encode_pickle(value: object, *, allow_pickle: bool) -> bytes:
             f"a value of type {kind} can only be pickled, and pickle is off; {cure}"
         )
     try:
-        return pickle.dumps(value, protocol=_PICKLE_PROTOCOL)
+        file = io.BytesIO()
+        _Noticing(file, noticed).dump(value)
+        return file.getvalue()
     except MemoryError:
         raise
     except Exception as error:

@@ -14,7 +14,8 @@ from flowstone.values import codecs, paths
 from flowstone.values.files import DigestFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
 
 INLINE_LIMIT = 65_536
 """Bytes up to which a value is kept in its pointer, so in Postgres."""
@@ -29,13 +30,19 @@ class Saved(NamedTuple):
     data_version: str
 
 
+def _no_code(_classes: AbstractSet[type]) -> str:
+    return ""
+
+
 class ValueStore:
     """Values in pointers when small, else in files below ``root`` named by their digest.
 
     Bytes are checked against their digest before anything decodes them. ``root`` and its folders
     are made with the first file. ``inline_limit`` is in bytes. With ``pickle=False`` nothing is
     pickled or unpickled. Digests of files that are themselves the asset are remembered in the
-    folder ``cache``. Whoever can write the store or the database can run code through pickle.
+    folder ``cache``. ``class_code`` gives a digest of the code of classes, or an empty text: an
+    object of a user's class is another one for its consumers when its methods are edited. Whoever
+    can write the store or the database can run code through pickle.
 
     An instance may be used by any number of threads.
     """
@@ -47,11 +54,13 @@ class ValueStore:
         inline_limit: int = INLINE_LIMIT,
         pickle: bool = True,
         cache: Path | None = None,
+        class_code: Callable[[AbstractSet[type]], str] = _no_code,
     ) -> None:
         self._files = DigestFiles(Path(root).absolute())
         self._cache = cache or Path(root).absolute() / "cache"
         self._inline_limit = inline_limit
         self._pickle = pickle
+        self._class_code = class_code
 
     def save(self, value: object, annotation: object = Any) -> Saved:
         """Keep ``value``; when this returns it survives a crash of anything.
@@ -67,13 +76,16 @@ class ValueStore:
         if isinstance(value, Path):
             pointer = paths.point_at(value)
             return Saved(pointer, combine("value", pointer.codec, pointer.content_digest))
-        codec, data = codecs.encode(value, annotation, allow_pickle=self._pickle)
+        noticed: set[type] = set()
+        codec, data = codecs.encode(value, annotation, allow_pickle=self._pickle, noticed=noticed)
         content = content_digest(data)
         inline = data if len(data) <= self._inline_limit else None
         if inline is None:
             self._files.write(content, data)
         pointer = ValuePointer(codec=codec, size=len(data), content_digest=content, inline=inline)
-        return Saved(pointer, _data_version(value, pointer))
+        version = _data_version(value, pointer, noticed)
+        code = self._class_code(noticed)
+        return Saved(pointer, combine("of", version, code) if code else version)
 
     def load(self, pointer: ValuePointer, annotation: object = Any) -> object:
         """Give the value, decoded afresh; ``annotation`` is the one it was saved with.
@@ -131,8 +143,8 @@ class ValueStore:
         return data
 
 
-def _data_version(value: object, pointer: ValuePointer) -> str:
+def _data_version(value: object, pointer: ValuePointer, noticed: set[type]) -> str:
     try:
-        return digest(value)
+        return digest(value, noticed)
     except HashingError:
         return combine("value", pointer.codec, pointer.content_digest)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import (
@@ -655,3 +656,36 @@ def test_a_deep_tuple_is_not_shareable_and_raises_nothing() -> None:
 def test_every_sample_class_is_reached_by_one_annotation() -> None:
     known = KnownClasses(AnyOfThem)
     assert all(known.knows(cls) for cls in (Colour, Pair, Plain, Frozen, Box, Model))
+
+
+class _Kind:
+    """A class that only pickle takes."""
+
+    def __init__(self, inner: object) -> None:
+        self.inner = inner
+
+
+@dataclasses.dataclass
+class _Line:
+    eur: int
+
+
+def test_an_object_counts_with_the_code_of_its_classes(tmp_path: Path) -> None:
+    """Its consumers call its methods: an edit of them must be seen."""
+    asked: list[set[type]] = []
+    code = "one"
+
+    def class_code(classes: AbstractSet[type]) -> str:
+        asked.append(set(classes))
+        return code if classes else ""
+
+    kept = ValueStore(tmp_path, class_code=class_code)
+    plain = ValueStore(tmp_path)
+    first = kept.save([_Line(1), {"a": _Kind(_Line(2))}])
+    assert asked == [{_Line, _Kind}]
+    assert kept.save([_Line(1)], list[_Line]).data_version != plain.save([_Line(1)]).data_version
+    assert kept.save([1, "a"]).data_version == plain.save([1, "a"]).data_version
+    code = "two"
+    again = kept.save([_Line(1), {"a": _Kind(_Line(2))}])
+    assert again.data_version != first.data_version
+    assert again.pointer == first.pointer
