@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from benchmarks.peers.peers import Peer
 
 ROOT = Path(__file__).resolve().parents[2]
-_VERSION = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+_INSTALLED = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+_CHECKOUT = "import flowstone; print(flowstone.__version__)"
 
 
 def make(peer: Peer, folder: Path) -> str:
@@ -38,25 +39,31 @@ def make(peer: Peer, folder: Path) -> str:
 
 
 def version(peer: Peer, interpreter: str, env: dict[str, str] | None = None) -> str:
-    """The version that is installed there."""
-    return run([interpreter, "-c", _VERSION, peer.distribution], env=env).strip()
+    """The version that the interpreter imports."""
+    code = _INSTALLED if peer.requirement else _CHECKOUT
+    return run([interpreter, "-c", code, peer.distribution], env=env).strip()
 
 
 def run(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
     """Run a command of ours to its end and return what it printed.
 
     Raises:
-        subprocess.CalledProcessError: if it fails.
+        subprocess.CalledProcessError: if it fails, with what it said as a note.
     """
     done = subprocess.run(  # noqa: S603 - the commands are this comparison's own
         command,
         capture_output=True,
-        check=True,
+        check=False,
         cwd=cwd,
         encoding="utf-8",
         env=env,
         timeout=600,
     )
+    try:
+        done.check_returncode()
+    except subprocess.CalledProcessError as error:
+        error.add_note(done.stderr)
+        raise
     return done.stdout
 
 

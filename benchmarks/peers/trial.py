@@ -59,7 +59,9 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Stage:
+    """One run: the executed functions in alphabetical order, and the value of the last asset."""
+
     ran: tuple[str, ...]
     value: Any
 
@@ -87,7 +89,7 @@ def attempt(
 ) -> Outcome:
     """Let a peer meet an edit and its revert."""
     final = edit.before.final.name
-    stages: list[_Stage] = []
+    stages: list[Stage] = []
     try:
         for number, project in enumerate((edit.before, edit.after, edit.before)):
             place(peer.files(project), folder, number, edit.rewritten)
@@ -95,7 +97,7 @@ def attempt(
     except subprocess.CalledProcessError as error:
         return Outcome(FAILED, error=_last_line(error.stderr or error.stdout))
     first, second, third = stages
-    if first != _Stage(tuple(sorted(oracle.before)), oracle.before[final]):
+    if first != Stage(tuple(sorted(oracle.before)), oracle.before[final]):
         return Outcome(FAILED, error=f"the first run made {first.ran} and {first.value!r}")
     return Outcome(
         judge(second, oracle, edit.may_run, final),
@@ -105,7 +107,7 @@ def attempt(
     )
 
 
-def judge(stage: _Stage, oracle: Oracle, may_run: frozenset[str], final: str) -> str:
+def judge(stage: Stage, oracle: Oracle, may_run: frozenset[str], final: str) -> str:
     """The verdict on a run after an edit."""
     if stage.value != oracle.after[final]:
         return STALE
@@ -114,7 +116,7 @@ def judge(stage: _Stage, oracle: Oracle, may_run: frozenset[str], final: str) ->
     return TOO_MUCH if Counter(stage.ran) - Counter(oracle.must_run | may_run) else RIGHT
 
 
-def judge_revert(stage: _Stage, edited: _Stage, value: Any) -> str:
+def judge_revert(stage: Stage, edited: Stage, value: Any) -> str:
     """The verdict on a run after the revert of an edit."""
     if stage.value != value:
         return STALE
@@ -143,13 +145,13 @@ def place(
             os.utime(path, (when, when))
 
 
-def _run(commands: list[list[str]], python: str, folder: Path, env: Mapping[str, str]) -> _Stage:
+def _run(commands: list[list[str]], python: str, folder: Path, env: Mapping[str, str]) -> Stage:
     log, result = folder / "ran.log", folder / "result.json"
     log.write_text("")
     result.unlink(missing_ok=True)
     for command in commands:
         run([python, *command], cwd=folder, env={**env, "RAN_LOG": str(log)})
-    return _Stage(tuple(sorted(log.read_text().split())), json.loads(result.read_text()))
+    return Stage(tuple(sorted(log.read_text().split())), json.loads(result.read_text()))
 
 
 def _last_line(text: str) -> str:
