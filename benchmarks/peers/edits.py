@@ -250,7 +250,7 @@ _CLASSES = (
             "pricing.py": "class Tariff:\n"
             "    def net(self, amount: int) -> int:\n        return amount * 2\n"
         },
-        lists=("Tariff",),
+        lists=("Tariff.net",),
     ),
     _edit(
         "base-class",
@@ -263,7 +263,7 @@ _CLASSES = (
             "tariffs.py": "class Base:\n"
             "    def net(self, amount: int) -> int:\n        return amount * 2\n",
         },
-        lists=("Tariff",),
+        lists=("Tariff.net",),
     ),
     _edit(
         "dataclass-default",
@@ -275,7 +275,7 @@ _CLASSES = (
             "pricing.py": "from dataclasses import dataclass\n\n\n"
             "@dataclass\nclass Tariff:\n    factor: int = 2\n"
         },
-        lists=("Tariff",),
+        lists=("Tariff.factor",),
     ),
     _edit(
         "enum-member",
@@ -328,7 +328,7 @@ _WAYS = (
             "def same(amount: int) -> int:\n    return amount\n\n\n"
             'RULES = {"double": double, "same": same}\n'
         },
-        lists=("RULES",),
+        lists=('RULES["double"]',),
     ),
     _edit(
         "partial",
@@ -373,6 +373,39 @@ _WAYS = (
     ),
 )
 
+_HIDDEN = (
+    _edit(
+        "computed-name",
+        "a helper found by `getattr` with a computed name",
+        ("pricing.py", "* 2", "* 3"),
+        'return getattr(pricing, "n" + "et")(sum(orders))',
+        head="import pricing",
+        files={"pricing.py": _NET},
+    ),
+    _edit(
+        "dynamic-import",
+        "a helper in a module imported by a computed name",
+        ("pricing.py", "* 2", "* 3"),
+        'return import_module("pri" + "cing").net(sum(orders))',
+        head="from importlib import import_module",
+        files={"pricing.py": _NET},
+    ),
+    _edit(
+        "undeclared-file",
+        "a file that a helper opens by itself",
+        ("rate.txt", "2", "3"),
+        _EACH,
+        head="from pricing import net",
+        files={
+            "pricing.py": "from pathlib import Path\n\n\n"
+            "def net(amount: int) -> int:\n"
+            '    return amount * int(Path("rate.txt").read_text())\n',
+            "rate.txt": "2\n",
+        },
+        lists=("net",),
+    ),
+)
+
 _DATA = (
     _input("input", "the content of an input file", "5", "6"),
     _input("input-same-value", "an input file, with nothing that matters", "4\n", "4\n\n"),
@@ -380,4 +413,4 @@ _DATA = (
     _config("config", "a config value"),
 )
 
-EDITS: tuple[Edit, ...] = (*_BODIES, *_HELPERS, *_CONSTANTS, *_CLASSES, *_WAYS, *_DATA)
+EDITS: tuple[Edit, ...] = (*_BODIES, *_HELPERS, *_CONSTANTS, *_CLASSES, *_WAYS, *_HIDDEN, *_DATA)

@@ -44,11 +44,18 @@ def version(peer: Peer, interpreter: str, env: dict[str, str] | None = None) -> 
     return run([interpreter, "-c", code, peer.distribution], env=env).strip()
 
 
-def run(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+def run(
+    command: list[str],
+    *,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    timeout: float = 1800.0,
+) -> str:
     """Run a command of ours to its end and return what it printed.
 
     Raises:
-        subprocess.CalledProcessError: if it fails, with what it said as a note.
+        subprocess.CalledProcessError: if it fails; what it said is in its notes.
+        subprocess.TimeoutExpired: if it takes longer than ``timeout`` seconds.
     """
     done = subprocess.run(  # noqa: S603 - the commands are this comparison's own
         command,
@@ -57,7 +64,8 @@ def run(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | No
         cwd=cwd,
         encoding="utf-8",
         env=env,
-        timeout=600,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
     )
     try:
         done.check_returncode()

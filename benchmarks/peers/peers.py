@@ -20,8 +20,9 @@ class Peer:
     """A framework, used in one way.
 
     ``requirement`` is what pip installs, None being this checkout. ``files`` writes a project in
-    its idiom, ``commands`` says what the interpreter is given, ``environment`` which variables it
-    needs, from the edit's folder and one that all edits of a comparison share.
+    its idiom, ``commands`` says what the interpreter is given: the run, and maybe what reads its
+    value. ``environment`` says which variables it needs, from the edit's folder and one that all
+    edits of a comparison share.
     """
 
     name: str
@@ -66,17 +67,18 @@ PEERS = (
         _REDUN,
         "`@task()` and a scheduler over a SQLite file; `File` and config as arguments of the main "
         "task.",
-        partial(redun.files, by_hand=False),
+        partial(redun.files, listed=False),
         redun.environment,
     ),
     Peer(
-        "redun-by-hand",
-        "redun, by hand",
+        "redun-includes",
+        "redun, `hash_includes`",
         "redun",
         _REDUN,
-        "The same, where the author of a task keeps `hash_includes` equal to what its body names, "
-        "and takes the file as a `ContentFile`.",
-        partial(redun.files, by_hand=True),
+        "The same, where the author lists in `hash_includes` whatever the body of a task uses "
+        "(functions, methods, constants, but not what those use in turn), and takes the file as a "
+        "`ContentFile`.",
+        partial(redun.files, listed=True),
         redun.environment,
     ),
     Peer(
@@ -87,18 +89,18 @@ PEERS = (
         "`@asset` without a `code_version`; an observable source asset for the file, observed "
         "before each run; run config; then what *Materialize unsynced* would make, until nothing "
         "is unsynced.",
-        partial(dagster.files, by_hand=False),
+        partial(dagster.files, versions=False),
         dagster.environment,
     ),
     Peer(
-        "dagster-by-hand",
-        "Dagster, by hand",
+        "dagster-versions",
+        "Dagster, versions",
         "dagster",
         _DAGSTER,
         "The same, where an author who never errs gives a new `code_version` to each asset whose "
         "code means something else now, however far away the edit was, and each asset states the "
         "digest of its value as its `DataVersion`.",
-        partial(dagster.files, by_hand=True),
+        partial(dagster.files, versions=True),
         dagster.environment,
     ),
 )

@@ -30,7 +30,7 @@ class Asset:
 
     ``needs`` maps its dependencies to their types. If it ``reads`` a file, ``body`` finds the
     content in ``text``; ``config`` names a whole number it takes. ``lists`` and ``version`` are
-    for idioms where an author keeps track by hand: what the body names, and how often its meaning
+    for idioms where an author keeps track by hand: what the body uses, and how often its meaning
     has changed.
     """
 

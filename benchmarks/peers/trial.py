@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds between edits, as the files' times tell them.
 _PAUSE = 60
+#: Seconds until a process counts as one that never ends.
+_PATIENCE = 120.0
 
 RIGHT = "right"
 TOO_MUCH = "too much"
@@ -94,8 +96,10 @@ def attempt(
         for number, project in enumerate((edit.before, edit.after, edit.before)):
             place(peer.files(project), folder, number, edit.rewritten)
             stages.append(_run(peer.commands(project), python, folder, env))
+    except subprocess.TimeoutExpired as error:
+        return Outcome(FAILED, error=f"no end after {error.timeout:.0f} s")
     except subprocess.CalledProcessError as error:
-        return Outcome(FAILED, error=_last_line(error.stderr or error.stdout))
+        return Outcome(FAILED, error=_last_line(error.stderr))
     first, second, third = stages
     if first != Stage(tuple(sorted(oracle.before)), oracle.before[final]):
         return Outcome(FAILED, error=f"the first run made {first.ran} and {first.value!r}")
@@ -149,8 +153,9 @@ def _run(commands: list[list[str]], python: str, folder: Path, env: Mapping[str,
     log, result = folder / "ran.log", folder / "result.json"
     log.write_text("")
     result.unlink(missing_ok=True)
-    for command in commands:
-        run([python, *command], cwd=folder, env={**env, "RAN_LOG": str(log)})
+    # only the first command counts; one that follows may read the value by asking for it once more
+    for command, noted in zip(commands, [str(log), *[os.devnull] * len(commands)], strict=False):
+        run([python, *command], cwd=folder, env={**env, "RAN_LOG": noted}, timeout=_PATIENCE)
     return Stage(tuple(sorted(log.read_text().split())), json.loads(result.read_text()))
 
 

@@ -1,4 +1,4 @@
-"""Dagster: unsynced assets are materialized until none is left; by hand, with versions."""
+"""Dagster: unsynced assets are materialized until none is left, with or without versions."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ with open("result.json", "w") as file:
 """
 
 
-def files(project: Project, *, by_hand: bool) -> dict[str, str]:
+def files(project: Project, *, versions: bool) -> dict[str, str]:
     """The pipeline, and a script that does what a patient user does in the web page.
 
-    ``by_hand`` gives each asset a ``code_version`` that its author counts up, and each value a
+    ``versions`` gives each asset a ``code_version`` that its author counts up, and each value a
     ``DataVersion`` of its own.
     """
     config = {
@@ -85,16 +85,16 @@ def files(project: Project, *, by_hand: bool) -> dict[str, str]:
     imports = "import dagster as dg"
     if observed:
         imports = f"from hashlib import sha256\nfrom pathlib import Path\n\n{imports}"
-    if by_hand:
+    if versions:
         imports += "\nfrom versioned import versioned"
-    pipeline = project.module(imports, map(partial(_define, by_hand=by_hand), project.assets))
+    pipeline = project.module(imports, map(partial(_define, versions=versions), project.assets))
     run = _RUN.format(config=config, observed=observed, final=project.final.name)
     return {
         **project.files,
         "ran.py": RAN,
         "pipeline.py": pipeline,
         "run.py": run,
-        **({"versioned.py": _VERSIONED} if by_hand else {}),
+        **({"versioned.py": _VERSIONED} if versions else {}),
         f"{_HOME}/dagster.yaml": "telemetry:\n  enabled: false\n",
     }
 
@@ -109,9 +109,9 @@ def _source(asset: Asset) -> str:
     return asset.reads.replace(".", "_")
 
 
-def _define(asset: Asset, *, by_hand: bool) -> str:
+def _define(asset: Asset, *, versions: bool) -> str:
     options, parameters, first, before = [], asset.typed_needs(), [], ""
-    if by_hand:
+    if versions:
         options.append(f'code_version="{asset.version}"')
         asset = replace(asset, returns=f"dg.Output[{asset.returns}]")
     if asset.reads:
@@ -128,5 +128,5 @@ def {_source(asset)}() -> dg.DataVersion:
         before += f"class {settings}(dg.Config):\n    {asset.config}: int\n\n\n"
         parameters.append(f"config: {settings}")
         first.append(f"{asset.config} = config.{asset.config}")
-    decorators = [f"@dg.asset({', '.join(options)})", *(["@versioned"] if by_hand else [])]
+    decorators = [f"@dg.asset({', '.join(options)})", *(["@versioned"] if versions else [])]
     return before + asset.define(decorators, parameters, first)

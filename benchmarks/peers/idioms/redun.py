@@ -1,4 +1,4 @@
-"""redun: tasks and a scheduler over a SQLite file; by hand, with lists of what a task uses."""
+"""redun: tasks and a scheduler over a SQLite file, with or without ``hash_includes``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from benchmarks.peers.project import Asset, Project
 
 
-def files(project: Project, *, by_hand: bool) -> dict[str, str]:
+def files(project: Project, *, listed: bool) -> dict[str, str]:
     """The pipeline with a main task, and the scheduler's script.
 
-    ``by_hand`` gives each task in ``hash_includes`` what its body names, and takes files as
+    ``listed`` puts into ``hash_includes`` what a task's body uses, and takes files as
     ``ContentFile``, which is hashed by content.
     """
-    kind = "ContentFile" if by_hand else "File"
+    kind = "ContentFile" if listed else "File"
     imports = f'from redun import task\nfrom redun.file import {kind}\n\nredun_namespace = "shop"\n'
     given = [f'{kind}("{asset.reads}")' for asset in project.assets if asset.reads]
     given += [str(project.config[asset.config]) for asset in project.assets if asset.config]
@@ -37,7 +37,7 @@ value = scheduler.run(pipeline.main({", ".join(given)}))
 with open("result.json", "w") as file:
     json.dump(value, file)
 """
-    definitions = map(partial(_function, kind=kind, by_hand=by_hand), project.assets)
+    definitions = map(partial(_function, kind=kind, listed=listed), project.assets)
     pipeline = project.module(imports, [*definitions, _main(project, kind)])
     return {**project.files, "ran.py": RAN, "pipeline.py": pipeline, "run.py": run}
 
@@ -48,11 +48,11 @@ def environment(folder: Path, shared: Path) -> dict[str, str]:
     return {}
 
 
-def _function(asset: Asset, *, kind: str, by_hand: bool) -> str:
+def _function(asset: Asset, *, kind: str, listed: bool) -> str:
     parameters = [*asset.typed_needs(), *_outside(asset, kind)]
     first = ["text = source.read()"] if asset.reads else []
-    listed = by_hand and asset.lists
-    task = f"@task(hash_includes=[{', '.join(asset.lists)}])" if listed else "@task()"
+    lists = asset.lists if listed else ()
+    task = f"@task(hash_includes=[{', '.join(lists)}])" if lists else "@task()"
     return asset.define([task], parameters, first)
 
 
