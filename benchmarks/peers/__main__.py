@@ -22,7 +22,7 @@ from benchmarks.peers import environments
 from benchmarks.peers.edits import EDITS
 from benchmarks.peers.idioms import flowstone
 from benchmarks.peers.peers import PEERS
-from benchmarks.peers.report import Comparison, replace_table, to_json, to_text
+from benchmarks.peers.report import Comparison, around_table, replace_table, to_json, to_text
 from benchmarks.peers.trial import attempt, consult
 
 if TYPE_CHECKING:
@@ -121,6 +121,11 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := set(options.peers) - set(names):
         parser.error(f"unknown peers: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if options.markdown:
+        try:
+            around_table(options.markdown)
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
     return options
 
 

@@ -30,11 +30,11 @@ def make(peer: Peer, folder: Path) -> str:
     interpreter = str(place / "bin" / "python")
     ready = place / "ready"
     if not ready.exists():
-        run([sys.executable, "-m", "venv", "--clear", str(place)])
-        _install(interpreter, peer.requirement or str(ROOT))
-        ready.touch()
-    elif peer.requirement is None:
-        _install(interpreter, "--force-reinstall", "--no-deps", str(ROOT))
+        run([sys.executable, "-m", "venv", "--clear", str(place)], env=clean_environment())
+    if not ready.exists() or peer.requirement is None:
+        pip = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, peer.requirement or str(ROOT)], env=clean_environment())
+    ready.touch()
     return interpreter
 
 
@@ -80,11 +80,6 @@ def clean_environment(**more: str) -> dict[str, str]:
     prefixes = ("PYTHON", "FLOWSTONE_", "HAMILTON_", "REDUN_", "DAGSTER_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     return kept | more
-
-
-def _install(interpreter: str, *what: str) -> None:
-    pip = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, *what])
 
 
 def _digest(text: str) -> str:

@@ -89,8 +89,8 @@ def to_markdown(found: Comparison) -> str:
     return "\n".join([made, "", *used, "", *table])
 
 
-def replace_table(page: Path, found: Comparison) -> None:
-    """Write the table between the page's two marks, and touch nothing else in it.
+def around_table(page: Path) -> tuple[str, str]:
+    """What stands before and after the table of a page, its marks included.
 
     Raises:
         ValueError: if the page lacks a mark.
@@ -101,7 +101,17 @@ def replace_table(page: Path, found: Comparison) -> None:
     if not end:
         msg = f"{page.name} lacks {_END if begin else _BEGIN}"
         raise ValueError(msg)
-    page.write_text(f"{before}{begin}\n\n{to_markdown(found)}\n\n{end}{after}", encoding="utf-8")
+    return before + begin, end + after
+
+
+def replace_table(page: Path, found: Comparison) -> None:
+    """Write the table between the page's two marks, and touch nothing else in it.
+
+    Raises:
+        ValueError: if the page lacks a mark.
+    """
+    before, after = around_table(page)
+    page.write_text(f"{before}\n\n{to_markdown(found)}\n\n{after}", encoding="utf-8")
 
 
 def _rows(found: Comparison, label: Any) -> list[list[str]]:
