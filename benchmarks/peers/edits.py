@@ -381,6 +381,7 @@ _HIDDEN = (
         'return getattr(pricing, "n" + "et")(sum(orders))',
         head="import pricing",
         files={"pricing.py": _NET},
+        lists=("pricing.net",),
     ),
     _edit(
         "dynamic-import",
