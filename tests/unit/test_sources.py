@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flowstone import Asset, asset
-from flowstone.errors import DefinitionError
 from flowstone.sources import codes, is_project
 from tests.unit.projects import Project
 
