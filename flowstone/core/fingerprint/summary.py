@@ -21,9 +21,11 @@ class Part(NamedTuple):
     defaults and annotations, as an asset counts; ``hints`` what its parameters' annotations refer
     to, ``given`` what only its defaults do; ``literal`` the digest of a constant's value; ``metas``
     a class's metaclass, ``has_hooks`` whether it learns of its subclasses; ``past`` numbers the
-    parts it made use of when it was executed that have been replaced since. References are explained
-    in ``scopes``; ``eager`` and ``calls`` are among ``refs``. ``start`` and ``end`` count bytes in
-    UTF-8, as do the spans of ``secrets`` written in it.
+    parts it made use of when it was executed that have been replaced since.
+
+    References are explained in ``names``; ``eager`` and ``calls`` are among ``refs``, ``mutates``
+    and ``touches`` in ``scopes``. ``start`` and ``end`` count bytes in UTF-8, as do the spans of
+    the ``secrets`` written in it.
     """
 
     kind: str
