@@ -35,7 +35,8 @@ KINDS = {
         "        return cls.k{refs}\n"
     ),
     "subclass": (
-        "class b{n}:\n    def get(self):\n        return {{'{mark}'}}{refs}\nclass d{n}(b{n}): pass\n"
+        "class b{n}:\n    def get(self):\n        return {{'{mark}'}}{refs}\n"
+        "class d{n}(b{n}): pass\n"
     ),
     "default": "def d{n}(k={{'{mark}'}}{refs}):\n    return k\n",
     "updated": "d{n} = set()\nd{n}.update({{'{mark}'}}{refs})\n",
@@ -58,7 +59,7 @@ KINDS = {
     ),
 }
 CALLED = {"function", "lambda", "default", "decorated", "registered", "closure"}
-STYLES = ["import", "as", "from", "from as", "star", "package", "local"]
+STYLES = ["import", "as", "from", "from as", "star", "package", "by name"]
 
 
 class Definition(NamedTuple):
@@ -119,19 +120,16 @@ def written(project: list[Definition], marks: list[str], package: str) -> dict[s
 
 def reference(package: str, module: int, name: str, style: str) -> tuple[str, str]:
     """The import and the expression by which another module's name is used."""
-    if style == "import":
-        return f"import {package}.m{module}\n", f"{package}.m{module}.{name}"
-    if style == "as":
-        return f"import {package}.m{module} as x{module}\n", f"x{module}.{name}"
-    if style == "from":
-        return f"from .m{module} import {name}\n", name
-    if style == "from as":
-        return f"from .m{module} import {name} as y{name}\n", f"y{name}"
-    if style == "star":
-        return f"from {package}.m{module} import *\n", name
-    if style == "package":
-        return f"from . import m{module}\n", f"m{module}.{name}"
-    return "import importlib\n", f"importlib.import_module('{package}.m{module}').{name}"
+    whole = f"{package}.m{module}"
+    return {
+        "import": (f"import {whole}\n", f"{whole}.{name}"),
+        "as": (f"import {whole} as x{module}\n", f"x{module}.{name}"),
+        "from": (f"from .m{module} import {name}\n", name),
+        "from as": (f"from .m{module} import {name} as y{name}\n", f"y{name}"),
+        "star": (f"from {whole} import *\n", name),
+        "package": (f"from . import m{module}\n", f"m{module}.{name}"),
+        "by name": ("import importlib\n", f"importlib.import_module('{whole}').{name}"),
+    }[style]
 
 
 def outcome(folder: Path, package: str, files: dict[str, str]) -> tuple[object, str | None]:

@@ -58,7 +58,7 @@ def test_digests_are_golden() -> None:
         ("x = 0.0", "x = -0.0"),
         ("x = 'a'", "x = b'a'"),
         ("x = 'a]'", "x = ['a']"),
-        ("x = None", "x = ...",),
+        ("x = None", "x = ..."),
         ("f(a, b)", "f(a, *b)"),
         ("x = a - b - c", "x = a - (b - c)"),
         ("if a: b()\nc()", "if a:\n b()\n c()"),
@@ -141,7 +141,9 @@ def test_references_are_scoped_as_python_scopes_them(body: str, wanted: set[str]
 
 
 def test_a_summary_survives_being_stored() -> None:
-    summary = summarise(SOURCE + "\nK = 1\nT = {}\nT[K] = 2\nfor i in T: f(i)\n@f.g\ndef h(): T.add(1)\n")
+    summary = summarise(
+        SOURCE + "\nK = 1\nT = {}\nT[K] = 2\nfor i in T: f(i)\n@f.g\ndef h(): T.add(1)\n"
+    )
     raw = summary.dump()
     loaded = Summary.load(raw)
     assert loaded is not None

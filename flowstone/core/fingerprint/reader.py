@@ -68,6 +68,7 @@ class Reader:
     def _resolved(self) -> Uses:
         uses = self.uses
         for scope in self._scopes:
+            uses.mutates.update(dict.fromkeys(scope.rebound()))
             for kind, name, line in scope.names:
                 ref = scope.resolve(name)
                 if not ref:
@@ -112,8 +113,6 @@ class Reader:
                 scope = scope.parent
         if scope.kind == "module":
             self.uses.binds[name] = None
-        elif scope.outer.get(name):
-            self._scope.names.append((MUTATE, name, 0))
         elif ref or name not in scope.bound:
             scope.bound[name] = ref
 
