@@ -165,6 +165,9 @@ class Reader:
             self._name(MUTATE, node, name)
 
     def _subscript(self, node: ast.Subscript) -> None:
+        ref = loaded(node)
+        if ref:
+            self._refer(node, ref)
         if type(node.ctx) is not ast.Load:
             held: ast.AST = node
             while isinstance(held, ast.Subscript):
