@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.asset import Asset
 from flowstone.core.fingerprint.link import Module, Node
+from flowstone.sources.project import is_project, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +30,7 @@ class Places:
             return None
         numbers = self._modules.numbers_at(module, fn.__code__)
         if not numbers:
-            return None
+            return _around(module, fn)
         number = numbers[0] if len(numbers) == 1 else _at(module, numbers, fn.__code__)
         name = fn.__code__.co_name
         if number in module.summary.names.get(name, ()):
@@ -45,7 +46,9 @@ class Places:
         if self._modules.of_namespace(fn.__globals__) is not None:
             return False
         file = fn.__globals__.get("__file__")
-        return isinstance(file, str) or fn.__code__.co_filename.startswith("<frozen ")
+        if isinstance(file, str):
+            return not is_project(resolved(file))
+        return fn.__code__.co_filename.startswith("<frozen ")
 
     def part_of(self, node: Node) -> Part | None:
         """The statement a node is, if it is one."""
@@ -88,6 +91,17 @@ class Places:
                 node = self.class_node(inner)
             if node is not None:
                 yield node
+
+
+def _around(module: Module, fn: types.FunctionType) -> Node | None:
+    """The class that a method counts with."""
+    name, _, method = fn.__qualname__.partition(".")
+    line = module.line_of(fn.__code__.co_filename, fn.__code__.co_firstlineno)
+    in_text = fn.__code__.co_filename in module.cells or not fn.__code__.co_filename.startswith("<")
+    for part in module.parts(name) if method and in_text else ():
+        if part.kind == "class" and part.line <= line <= module.last_line_of(part):
+            return Node("def", module.name, name)
+    return None
 
 
 def namespace_of(cls: type) -> Mapping[str, Any]:

@@ -147,6 +147,8 @@ class ProjectModules:
         if isinstance(file, str) and Path(file).is_file():
             path = resolved(file)
             return self._read(name, name, path, namespace) if self._is_ours(path) else None
+        if isinstance(file, str) and file.endswith(".py") and self._is_ours(resolved(file)):
+            return self._archived(name, file, namespace)
         places = (spec and spec.submodule_search_locations) or ()
         if any(self._is_ours(resolved(place)) for place in places):
             return Module(name, name, "", b"", Summary(), name, namespace)
@@ -199,6 +201,17 @@ class ProjectModules:
                 said = f"{label} can't be read: {error.strerror}"
                 trouble, summary = Remark("unknown", said, f"{file}:1"), Summary(whole="unreadable")
         return Module(name, label, str(file), data, summary, package, namespace, trouble)
+
+    def _archived(self, name: str, file: str, namespace: Mapping[str, Any] | None) -> Module | None:
+        """A module without a file of its own, such as one in a zip archive."""
+        spec = self._spec(name)
+        get_source = getattr(spec and spec.loader, "get_source", None)
+        text = get_source(name) if get_source is not None else None
+        if text is None:
+            return None
+        summary = self._summaries.of(text)
+        package = _package(name, Path(file), namespace)
+        return Module(name, name, file, _utf8(text), summary, package, namespace)
 
     def _summary(self, text: str, namespace: Mapping[str, Any] | None) -> Summary:
         """What a module says; of one that is just being executed, what it said so far."""

@@ -733,6 +733,139 @@ REACHED: dict[str, Case] = {
         "json import loads",
         "pickle import loads",
     ),
+    "an import that depends": case(
+        "import sys\nif sys.platform: import one as m\nelse: import two as m\n"
+        "@asset\ndef made(): return m.f()\n# one.py\ndef f(): return 1\n"
+        "# two.py\ndef f(): return 0\n",
+        "return 1",
+        "return 2",
+    ),
+    "what takes the place of a missing import": case(
+        "try:\n    from no_such_module import f\nexcept ImportError:\n    from one import f\n"
+        "@asset\ndef made(): return f()\n# one.py\ndef f(): return 1\n",
+        "return 1",
+        "return 2",
+    ),
+    "a class in a registry": made(
+        "R[0].k",
+        "R = []\ndef add(c):\n    R.append(c)\n    return c\n@add\nclass C:\n    k = 1",
+        "k = 1",
+        "k = 2",
+    ),
+    "what an instance is made from": made(
+        "C.k",
+        "K = 1\nclass Config:\n    def __init__(self): self.k = K\nC = Config()",
+        "K = 1",
+        "K = 2",
+    ),
+    "a relative import by a name written out": case(
+        "from pkg.a import made\n# pkg/__init__.py\n\n"
+        "# pkg/a.py\nimport importlib\nfrom flowstone import asset\n"
+        "@asset\ndef made(): return importlib.import_module('.b', __package__).f()\n"
+        "# pkg/b.py\ndef f(): return 1\n",
+        "return 1",
+        "return 2",
+    ),
+    "sys.modules by a name written out": case(
+        "import sys\nimport one\n@asset\ndef made(): return sys.modules['one'].f()\n"
+        "# one.py\ndef f(): return 1\n",
+        "return 1",
+        "return 2",
+    ),
+    "its own module by sys.modules": made(
+        "getattr(sys.modules[__name__], 'f')()",
+        "import sys\ndef f(): return 1",
+        "return 1",
+        "return 2",
+    ),
+    "an asset in a class": case(
+        "class Steps:\n    @asset\n    def made(): return 1\nmade = Steps.made\n",
+        "return 1",
+        "return 2",
+    ),
+    "a bound method in a closure": case(
+        """
+        class Plain:
+            def f(self): return 1
+        def make(fn):
+            @asset
+            def made(): return fn()
+            return made
+        made = make(Plain().f)
+        """,
+        "return 1",
+        "return 2",
+    ),
+    "a coroutine": case(
+        "async def f(): return 1\n@asset\nasync def made(): return await f()\n",
+        "return 1",
+        "return 2",
+    ),
+    "a generator": made("list(f())", "def f(): yield 1", "yield 1", "yield 2"),
+    "a context manager": made(
+        "f()",
+        "import contextlib\n@contextlib.contextmanager\ndef c(): yield 1\n"
+        "def f():\n    with c() as k: return k",
+        "yield 1",
+        "yield 2",
+    ),
+    "what is there for the interpreter only": made(
+        "f()",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    f = None\n"
+        "else:\n    def f(): return 1",
+        "return 1",
+        "return 2",
+    ),
+    "an annotation's metadata": made(
+        "M(k=1)",
+        "import pydantic\nfrom typing import Annotated\nLEAST = 1\n"
+        "class M(pydantic.BaseModel):\n    k: Annotated[int, pydantic.Field(ge=LEAST)]",
+        "LEAST = 1",
+        "LEAST = 0",
+    ),
+    "a default factory": made(
+        "D().k",
+        "import dataclasses\ndef f(): return 1\n@dataclasses.dataclass\n"
+        "class D:\n    k: int = dataclasses.field(default_factory=f)",
+        "return 1",
+        "return 2",
+    ),
+    "a global that a function sets": made(
+        "get()",
+        "K = None\ndef get():\n    global K\n    if K is None: K = make()\n    return K\n"
+        "def make(): return 1",
+        "return 1",
+        "return 2",
+    ),
+    "a list that another module extends": case(
+        "import one, two\n@asset\ndef made(): return one.T\n# one.py\nT = []\n"
+        "# two.py\nimport one\none.T.append(1)\n",
+        "append(1)",
+        "append(2)",
+    ),
+    "a list that another module's function extends": case(
+        "import one, two\n@asset\ndef made(): return one.T\n# one.py\nT = []\n"
+        "# two.py\nfrom one import T\ndef fill(n): T.append(n)\nfill(1)\n",
+        "fill(1)",
+        "fill(2)",
+    ),
+    "a method that fills a table": made(
+        "T",
+        "T = []\nclass C:\n    def fill(self): T.append(1)\nC().fill()",
+        "append(1)",
+        "append(2)",
+    ),
+    "a type alias of a parameter": case(
+        """
+        class Order:
+            def total(self): return 1
+        Orders = list[Order]
+        @asset
+        def made(orders: Orders): return orders[0].total()
+        """,
+        "return 1",
+        "return 2",
+    ),
     "a seed": made("random.random()", "import random\nrandom.seed(1)", "seed(1)", "seed(2)"),
     "a docstring that is read": made(
         "f.__doc__", "def f():\n    'One.'\n    return 1", "'One.'", "'Two.'"

@@ -152,6 +152,7 @@ class Expander:
                     edges.append((label, near))
                     if near.kind != "def":
                         self._tell(module, part, ref, near, made)
+            edges += [("then", Node("part", module.name, "", number)) for number in part.past]
             if as_root:
                 self._follow_hints(module, part, made)
         made.definition = self._definition(module, name, parts, made.own)

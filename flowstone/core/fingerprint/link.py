@@ -62,6 +62,10 @@ class Module:
         before = self.data.split(b"\n")[: line - 1]
         return sum(map(len, before)) + len(before)
 
+    def last_line_of(self, part: Part) -> int:
+        """The line that a statement ends in."""
+        return part.line + self.data.count(b"\n", part.start, part.end)
+
     def place(self, line: int) -> str:
         """A line of the text as ``file:line``."""
         if not self.cells:

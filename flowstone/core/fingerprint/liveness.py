@@ -1,7 +1,8 @@
-"""Which statements still count for the names they bind, when later ones bind them again."""
+"""Which statements a name is made of, when later ones bind it again, and what earlier ones saw."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -17,27 +18,39 @@ class Event(NamedTuple):
     reads: tuple[str, ...]
 
 
-def live(events: list[Event], reach: Mapping[str, Iterable[str]]) -> dict[str, list[int]]:
-    """The numbers of the statements that each name is made of, in order.
+class Lives(NamedTuple):
+    """The statements that make up each name at the end, in order.
 
-    A later unconditional binding replaces an earlier one, unless a statement in between that
-    counts itself has read the name. ``reach`` says what else each name reads when it is used.
+    ``past`` gives, for a statement, those it made use of when it was executed that have been
+    replaced since.
     """
-    seen = [name for event in events for name in event.binds]
-    names: dict[str, list[int]] = {name: [] for name in seen}
-    again = len(seen) != len(names)
-    replaced: set[str] = set()
-    for event in reversed(events):
-        counting = [name for name in event.binds if name not in replaced]
-        for name in counting:
-            names[name].insert(0, event.number)
-        if not again or (event.binds and not counting):
-            continue
-        if event.replaces:
-            replaced.update(event.binds)
-        if replaced:
-            replaced -= _closure(event.reads, reach)
-    return names
+
+    names: dict[str, list[int]]
+    past: dict[int, list[int]]
+
+
+def live(events: list[Event], reach: Mapping[str, Iterable[str]]) -> Lives:
+    """Follow the bindings of a module's names through its statements.
+
+    A later unconditional binding replaces earlier ones; any other adds to them. ``reach`` says
+    what else each name reads when it is used.
+    """
+    bound = Counter(name for event in events for name in event.binds)
+    again = {name for name, times in bound.items() if times > 1}
+    now: dict[str, list[int]] = {}
+    used: dict[int, set[tuple[str, int]]] = {}
+    for event in events:
+        if again and event.reads:
+            seen = _closure(event.reads, reach) & again
+            used[event.number] = {(name, held) for name in seen for held in now.get(name, ())}
+        for name in event.binds:
+            now[name] = [event.number] if event.replaces else [*now.get(name, ()), event.number]
+    past: dict[int, list[int]] = {}
+    for number, seen_then in used.items():
+        gone = sorted({held for name, held in seen_then if held not in now[name]} - {number})
+        if gone:
+            past[number] = gone
+    return Lives(now, past)
 
 
 def _closure(reads: Iterable[str], reach: Mapping[str, Iterable[str]]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flowstone.core.fingerprint.canonical import is_for_type_checkers
 from flowstone.core.fingerprint.liveness import Event, live
-from flowstone.core.fingerprint.names import PURE, dotted, imported, modules_of
+from flowstone.core.fingerprint.names import dotted, imported, modules_of
 from flowstone.core.fingerprint.parts import BUILTINS, FUNCTIONS, Made, Maker, first_line
 from flowstone.core.fingerprint.summary import Summary
 
@@ -43,7 +43,6 @@ class _Module:
         self._events: list[Event] = []
         self._imports: dict[str, None] = {}
         self._asset: set[str] = set()
-        self._ours: set[str] = set()
 
     def read(self, body: list[ast.stmt]) -> Summary:
         summary = self._summary
@@ -51,7 +50,9 @@ class _Module:
         self._body(body)
         summary.last_line = body[-1].end_lineno or 0 if body else 0
         summary.imports = list(self._imports)
-        summary.names = live(self._events, self._reach())
+        summary.names, past = live(self._events, self._reach())
+        for number, gone in past.items():
+            summary.parts[number] = summary.parts[number]._replace(past=tuple(gone))
         if not summary.stars:
             self._drop_builtins()
         return summary
@@ -59,22 +60,19 @@ class _Module:
     # What is known before
 
     def _look_for_assets(self, body: list[ast.stmt]) -> None:
-        """The names by which the module knows ``@asset``, and our package."""
+        """The names by which the module knows ``@asset``."""
         for node in body:
-            if isinstance(node, _IMPORTS):
-                for name, ref in imported(node):
-                    module, _, inner = ref.partition(":")
-                    if module.partition(".")[0] == "flowstone":
-                        self._ours.add(name)
-                        self._asset.add(name if inner else f"{name}.asset")
-                    elif inner == "asset":
-                        self._asset.add(name)
+            for name, ref in imported(node) if isinstance(node, _IMPORTS) else ():
+                module, _, inner = ref.partition(":")
+                if inner == "asset":
+                    self._asset.add(name)
+                elif module.partition(".")[0] == "flowstone" and not inner:
+                    self._asset.add(f"{name}.asset")
 
     def _undressed(self, decorator: ast.expr) -> bool:
         """Whether a decorator is ``@asset``, whose options count elsewhere or not at all."""
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        name = dotted(called)
-        return name in self._asset and (name.rpartition(".")[2] == "asset" or name in self._ours)
+        return dotted(called) in self._asset
 
     def _reach(self) -> dict[str, set[str]]:
         reach: dict[str, set[str]] = {}
@@ -182,13 +180,8 @@ class _Module:
             summary.loose.append(number)
         self._imports.update(made.uses.imports)
         reads = {ref.partition(".")[0]: None for ref in part.eager}
-        idle = not names and all(map(self._is_idle, part.calls))
         replaces = replaces and not part.is_conditional
-        self._events.append(Event(number, names, replaces, () if idle else tuple(reads)))
-
-    def _is_idle(self, callee: str) -> bool:
-        """Whether a call leaves the module's names alone: ``print(...)``, ``materialize(...)``."""
-        return callee in PURE or callee.partition(".")[0] in self._ours
+        self._events.append(Event(number, names, replaces, tuple(reads)))
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:

@@ -68,6 +68,7 @@ class Reader:
     def _resolved(self) -> Uses:
         uses = self.uses
         for scope in self._scopes:
+            uses.mutates.update(dict.fromkeys(scope.rebound()))
             for kind, name, line in scope.names:
                 ref = scope.resolve(name)
                 if not ref:
@@ -112,8 +113,6 @@ class Reader:
                 scope = scope.parent
         if scope.kind == "module":
             self.uses.binds[name] = None
-        elif scope.outer.get(name):
-            self._scope.names.append((MUTATE, name, 0))
         elif ref or name not in scope.bound:
             scope.bound[name] = ref
 
@@ -166,6 +165,9 @@ class Reader:
             self._name(MUTATE, node, name)
 
     def _subscript(self, node: ast.Subscript) -> None:
+        ref = loaded(node)
+        if ref:
+            self._refer(node, ref)
         if type(node.ctx) is not ast.Load:
             held: ast.AST = node
             while isinstance(held, ast.Subscript):

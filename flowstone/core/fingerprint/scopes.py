@@ -81,6 +81,10 @@ class Scope:
             scope = scope.parent
         return dotted
 
+    def rebound(self) -> list[str]:
+        """The names of the module that are bound anew here."""
+        return [name for name in self.bound if self.outer.get(name)]
+
     def _sees(self, scope: Scope) -> bool:
         return scope.kind != "class" or scope is self
 

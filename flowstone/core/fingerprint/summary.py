@@ -20,9 +20,12 @@ class Part(NamedTuple):
     ``docs`` is the digest of its docstrings; ``root`` that of a function without its name,
     defaults and annotations, as an asset counts; ``hints`` what its parameters' annotations refer
     to, ``given`` what only its defaults do; ``literal`` the digest of a constant's value; ``metas``
-    a class's metaclass, ``has_hooks`` whether it learns of its subclasses. References are explained
-    in ``scopes``; ``eager`` and ``calls`` are among ``refs``. ``start`` and ``end`` count bytes in
-    UTF-8, as do the spans of ``secrets`` written in it.
+    a class's metaclass, ``has_hooks`` whether it learns of its subclasses; ``past`` numbers the
+    parts it made use of when it was executed that have been replaced since.
+
+    References are explained in ``names``; ``eager`` and ``calls`` are among ``refs``, ``mutates``
+    and ``touches`` in ``scopes``. ``start`` and ``end`` count bytes in UTF-8, as do the spans of
+    the ``secrets`` written in it.
     """
 
     kind: str
@@ -47,6 +50,7 @@ class Part(NamedTuple):
     is_decorated: bool = False
     is_conditional: bool = False
     has_hooks: bool = False
+    past: tuple[int, ...] = ()
     secrets: tuple[tuple[int, int], ...] = ()
 
 
