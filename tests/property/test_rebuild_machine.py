@@ -503,17 +503,19 @@ def _settings(examples: int, steps: int) -> settings:
 
 
 def test_any_history_over_the_store_in_memory() -> None:
-    def machine() -> Rebuild:
-        store = MemoryStore()
-        return Rebuild(lambda home: Flowstone(store=store, home=home))
+    class InMemory(Rebuild):
+        def __init__(self) -> None:
+            store = MemoryStore()
+            super().__init__(lambda home: Flowstone(store=store, home=home))
 
-    run_state_machine_as_test(machine, settings=_settings(40, 20))
+    run_state_machine_as_test(InMemory, settings=_settings(40, 20))
 
 
 def test_any_history_over_postgres(postgres_18: EmbeddedServer) -> None:
     database = new_database(postgres_18)
 
-    def machine() -> Rebuild:
-        return Rebuild(lambda home: Flowstone(database_url=database, home=home))
+    class OverPostgres(Rebuild):
+        def __init__(self) -> None:
+            super().__init__(lambda home: Flowstone(database_url=database, home=home))
 
-    run_state_machine_as_test(machine, settings=_settings(8, 15))
+    run_state_machine_as_test(OverPostgres, settings=_settings(8, 15))
