@@ -223,22 +223,29 @@ class _Decisions:
             return state.step("reuse", *causes, origin="accepted")
         earlier = self._earlier(state)
         if earlier is not None:
-            return state.step("reuse", *causes, current=earlier, origin="history")
+            if earlier.id not in self._known.lost:
+                return state.step("reuse", *causes, current=earlier, origin="history")
+            causes = [*causes, Cause("value_lost")]
         return state.step("materialize", *causes)
 
     def _earlier(self, state: _State) -> Materialization | None:
-        """An earlier success made of what there is now; asked for, if not known yet."""
+        """An earlier success made of what there is now; asked for, if not known yet.
+
+        One whose value was lost is given if there is no other.
+        """
+        lost = None
         for name in (state.asset.name, *state.asset.aliases):
             wanted = Wanted(name, state.ingredients.dependency_hash(name))
             if wanted not in self._known.history:
                 self.wanted.append(wanted)
                 continue
             found = self._known.history[wanted]
-            if found is None or found.id in self._known.lost:
+            if found is None or is_too_old(state.asset, found, self._request.now):
                 continue
-            if not is_too_old(state.asset, found, self._request.now):
+            if found.id not in self._known.lost:
                 return found
-        return None
+            lost = lost or found
+        return lost
 
     def _differences(self, state: _State) -> list[Cause]:
         """What differs from the current version, as far as the inputs are known."""

@@ -233,9 +233,14 @@ class _Execution:
             return
         ingredients = self._ingredients(step, read)
         causes = self._causes(step, ingredients)
-        if await self._stands_already(step, ingredients, causes):
-            self._start(self._queue.done(number))
-            return
+        if step.may_cut_off:
+            earlier, kind = await self._earlier(step, ingredients)
+            if earlier is not None and await self._may_stand_in(step, earlier):
+                self._stand_in(step, earlier, kind, causes)
+                self._start(self._queue.done(number))
+                return
+            if earlier is not None:
+                causes.append(Cause("value_lost"))
         await self._journal.room()
         await self._fetch([version for (parameter, _), version in read.items() if parameter])
         draft = self._ledger.open(step, causes)
@@ -266,26 +271,24 @@ class _Execution:
         outside = Observed({**before, **states}, {**step.outside.shown, **shown})
         return replace(ingredients, outside=outside)
 
-    async def _stands_already(
-        self, step: Step, ingredients: Ingredients, causes: Sequence[Cause]
-    ) -> bool:
-        """Whether something recorded was made of just these inputs: it stands in for the step."""
-        if not step.may_cut_off:
-            return False
-        made, kind = await self._earlier(step, ingredients)
-        if made is None:
-            return False
+    async def _may_stand_in(self, step: Step, made: Materialization) -> bool:
+        """Whether an earlier success will do: the value of a target must be there."""
+        return step.name not in self._targets or await self._is_present(made)
+
+    def _stand_in(
+        self, step: Step, made: Materialization, kind: DecisionKind, causes: Sequence[Cause]
+    ) -> None:
+        """Something recorded was made of just these inputs: it stands in for the step."""
         self._stands(step.name, made)
         if kind == "history":
             self._ledger.reused(step.name, kind, made, causes, "from history")
         else:
             self._ledger.reused(step.name, kind, made)
-        return True
 
     async def _earlier(
         self, step: Step, ingredients: Ingredients
     ) -> tuple[Materialization | None, DecisionKind]:
-        """The success that was made of just these, if it can be used, and which one it is."""
+        """The success that was made of just these, unless it is too old, and which one it is."""
         asset, made = step.asset, step.current
         kind: DecisionKind = "history"
         if made is not None and made.status == "success" and ingredients.agree_with(made):
@@ -297,8 +300,6 @@ class _Execution:
                 if made is not None:
                     break
         if made is None or is_too_old(asset, made, self._plan.request.now):
-            return None, kind
-        if step.name in self._targets and not await self._is_present(made):
             return None, kind
         return made, kind
 

@@ -1,0 +1,475 @@
+"""Pipelines to edit: their parts, the state of each part, their source text, and their values.
+
+A pipeline's *shape* stays: assets, what they take, and the helpers they reach, in what way. Its
+*state* is what edits change: numbers, how they are written, layout, defaults, input files.
+"""
+
+from __future__ import annotations
+
+import copy
+import textwrap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: From the deepest on: each may import those before it.
+MODULES = ("rebuild_deep", "rebuild_help", "rebuild_one", "rebuild_two")
+LOG = "rebuild"
+#: Values are small numbers, so that edits often come out the same.
+MODULUS = 4
+#: Characters and items that make a value too big for its row.
+BIG_TEXT, BIG_LIST = 70_000, 35_000
+
+Kind = Literal[
+    "constant",
+    "function",
+    "lambda",
+    "default",
+    "closure",
+    "class",
+    "base",
+    "dataclass",
+    "enum",
+    "table",
+    "partial",
+    "decorated",
+]
+#: How a definition of another module is reached.
+Way = Literal["name", "alias", "attribute", "module alias", "inside"]
+KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]  # typing has no public way
+WAYS: tuple[Way, ...] = Way.__args__  # type: ignore[attr-defined]  # typing has no public way
+Wrap = Literal["int", "text", "list", "tuple"]
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A definition, and those before it that it uses, in what ways."""
+
+    name: str
+    module: int
+    kind: Kind
+    uses: tuple[tuple[str, Way], ...]
+
+
+@dataclass(frozen=True)
+class Take:
+    """A dependency; one that is not passed decides all the same."""
+
+    name: str
+    weight: int
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Made:
+    """An asset: what it takes and reaches, what its value is wrapped in, what else decides."""
+
+    name: str
+    module: int
+    takes: tuple[Take, ...]
+    uses: tuple[tuple[str, Way], ...]
+    wrap: Wrap
+    rate: bool
+    source: bool
+    in_closure: bool
+    is_async: bool
+    always: bool
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What stays of a pipeline."""
+
+    helpers: dict[str, Helper]
+    assets: dict[str, Made]
+
+    @property
+    def things(self) -> list[str]:
+        """All that has a form, assets first."""
+        return [*self.assets, *self.helpers]
+
+    @property
+    def sources(self) -> list[str]:
+        """The assets that read a file."""
+        return [name for name, made in self.assets.items() if made.source]
+
+    def needed(self, targets: frozenset[str]) -> list[str]:
+        """The targets and all they need, dependencies first."""
+        found = set(targets or self.assets)
+        for name in reversed(self.assets):
+            if name in found:
+                found |= {take.name for take in self.assets[name].takes}
+        return [name for name in self.assets if name in found]
+
+    def reached(self, name: str) -> list[str]:
+        """The helpers that an asset reaches, in order."""
+        found = {used for used, _ in self.assets[name].uses}
+        for helper in reversed(self.helpers):
+            if helper in found:
+                found |= {used for used, _ in self.helpers[helper].uses}
+        return [helper for helper in self.helpers if helper in found]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A definition's number, and how it is written; neither ``layout`` nor ``noise`` counts."""
+
+    number: int = 1
+    writing: int = 0
+    layout: int = 0
+
+
+@dataclass
+class State:
+    """What edits change."""
+
+    forms: dict[str, Form]
+    defaults: dict[str, int]
+    files: dict[str, int]
+    noise: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MODULES, 0))
+    broken: frozenset[str] = frozenset()
+
+    @classmethod
+    def first(cls, shape: Shape) -> State:
+        return cls(
+            dict.fromkeys(shape.things, Form()),
+            dict.fromkeys(shape.assets, 1),
+            {file: 1 for name in shape.sources for file in files_of(name)},
+        )
+
+    def copy(self) -> State:
+        return copy.deepcopy(self)
+
+
+def files_of(asset: str) -> tuple[str, str]:
+    """The input file that an asset reads by default, and another one."""
+    return f"{asset}.txt", f"{asset}-other.txt"
+
+
+#: What one run is told: rates, and which assets read their other file.
+Settings: TypeAlias = "tuple[dict[str, int], frozenset[str]]"
+
+
+@dataclass(frozen=True)
+class Now:
+    """The pipeline as one run finds it."""
+
+    shape: Shape
+    state: State
+    rates: dict[str, int]
+    elsewhere: frozenset[str]
+
+    def rate(self, name: str) -> int | None:
+        """An asset's config, if it has any."""
+        made = self.shape.assets[name]
+        return self.rates.get(name, self.state.defaults[name]) if made.rate else None
+
+    def content(self, name: str) -> int | None:
+        """What the file that an asset reads holds, if it reads one."""
+        if not self.shape.assets[name].source:
+            return None
+        return self.state.files[files_of(name)[name in self.elsewhere]]
+
+    def numbers(self) -> dict[str, int]:
+        """The number in each asset's value: everything made from scratch."""
+        helpers: dict[str, int] = {}
+        for name, helper in self.shape.helpers.items():
+            own = self.state.forms[name].number
+            helpers[name] = own + sum(helpers[used] for used, _ in helper.uses)
+        found: dict[str, int] = {}
+        for name, made in self.shape.assets.items():
+            total = self.state.forms[name].number
+            total += sum(helpers[used] for used, _ in made.uses)
+            total += sum(take.weight * found[take.name] for take in made.takes if take.passed)
+            total += (self.rate(name) or 0) + (self.content(name) or 0)
+            found[name] = total % MODULUS
+        return found
+
+    def code(self, name: str) -> object:
+        """All of an asset's code that means anything."""
+        form = self.state.forms[name]
+        # A closure holds the number itself, however that was written.
+        writing = 0 if self.shape.assets[name].in_closure else form.writing
+        below = [(each, self.state.forms[each]) for each in self.shape.reached(name)]
+        helpers = tuple((each, form.number, form.writing) for each, form in below)
+        return form.number, writing, name in self.state.broken, helpers
+
+    def ingredients(self, name: str, numbers: dict[str, int]) -> object:
+        """All that decides what an asset's value is."""
+        takes = tuple(numbers[take.name] for take in self.shape.assets[name].takes)
+        return name, self.code(name), takes, self.rate(name), self.content(name)
+
+
+def wrapped(wrap: Wrap, name: str, number: int) -> Any:
+    """A value with a number in it; big ones differ from asset to asset."""
+    match wrap:
+        case "int":
+            return number
+        case "text":
+            return f"{name}:{number}:" + "x" * BIG_TEXT
+        case "list":
+            return [number, name] + [0] * BIG_LIST
+        case "tuple":
+            return (number, name)
+
+
+_WRAPS: dict[Wrap, str] = {
+    "int": "total",
+    "text": f'f"{{name}}:{{total}}:" + "x" * {BIG_TEXT}',
+    "list": f"[total, name] + [0] * {BIG_LIST}",
+    "tuple": "(total, name)",
+}
+_READS: dict[Wrap, str] = {
+    "int": "{0}",
+    "text": 'int({0}.split(":")[1])',
+    "list": "{0}.pop(0)",  # to the harm of others that take the same list
+    "tuple": "{0}[0]",
+}
+
+
+# Source text
+
+
+def write(folder: Path, now: Now) -> None:
+    """Write the modules and the input files; what is as it was is left alone."""
+    texts = {f"{module}.py": _module(now, folder, rank) for rank, module in enumerate(MODULES)}
+    texts |= {name: str(number) for name, number in now.state.files.items()}
+    for name, text in texts.items():
+        file = folder / name
+        if not file.exists() or file.read_text("utf-8") != text:
+            file.write_text(text, "utf-8")
+
+
+def _module(now: Now, folder: Path, rank: int) -> str:
+    shape, noise = now.shape, now.state.noise[MODULES[rank]]
+    helpers = [each for each in shape.helpers.values() if each.module == rank]
+    assets = [each for each in shape.assets.values() if each.module == rank]
+    uses = [use for helper in helpers for use in helper.uses]
+    uses += [use for made in assets for use in made.uses]
+    imports = dict.fromkeys(_import(shape, rank, *use) for use in uses if use[1] != "inside")
+    head = [
+        "import dataclasses, enum, functools, logging, pathlib",
+        "from flowstone import InputPath, asset",
+    ]
+    texts = [_helper(now, each) for each in helpers]
+    texts += [_asset(now, folder, each) for each in assets]
+    return "\n".join([*_NOISE[noise], *head, *filter(None, imports), *texts])
+
+
+#: Beginnings of a module that mean nothing to what follows.
+_NOISE: tuple[list[str], ...] = (
+    [],
+    ["# nothing", "", ""],
+    ['"""A module."""', "import json", "def noise(): return json.dumps(1)"],
+    ["def noise(): return 2"],
+)
+
+
+def _import(shape: Shape, rank: int, name: str, way: Way) -> str:
+    module = MODULES[shape.helpers[name].module]
+    if module == MODULES[rank]:
+        return ""
+    match way:
+        case "name" | "inside":
+            return f"from {module} import {name}"
+        case "alias":
+            return f"from {module} import {name} as {name}_too"
+        case "attribute":
+            return f"import {module}"
+        case "module alias":
+            return f"import {module} as {module}_too"
+
+
+def _reference(shape: Shape, rank: int, name: str, way: Way) -> str:
+    """The name by which a helper is reached, then what gives its number."""
+    helper = shape.helpers[name]
+    module = MODULES[helper.module]
+    prefix = {"attribute": f"{module}.", "module alias": f"{module}_too."}.get(way, "")
+    suffix = "_too" if way == "alias" else ""
+    bare = helper.module == rank
+    return (name if bare else f"{prefix}{name}{suffix}") + _CALLS[helper.kind]
+
+
+_CALLS: dict[Kind, str] = {
+    "constant": "",
+    "function": "()",
+    "lambda": "()",
+    "default": "()",
+    "closure": "()",
+    "class": "().total()",
+    "base": "().total()",
+    "dataclass": "().rate",
+    "enum": ".ONE.value",
+    "table": '["one"]',
+    "partial": "()",
+    "decorated": "()",
+}
+
+_HELPERS: dict[Kind, str] = {
+    "constant": "{name} = {sum}",
+    "function": "def {name}({note}):\n    {doc}\n    return {sum}",
+    "lambda": "{name} = lambda: {sum}",
+    "default": "def {name}(a{annotation}={number}):\n    {doc}\n    return a{more}",
+    "closure": (
+        "def {name}_made(n):\n    {doc}\n    def inner():\n        return n{more}\n"
+        "    return inner\n{name} = {name}_made({number})"
+    ),
+    "class": (
+        "class {name}:\n    {doc}\n    rate = {number}\n"
+        "    def total(self):\n        {doc}\n        return self.rate{more}"
+    ),
+    "base": (
+        "class {name}_base:\n    {doc}\n    def total(self):\n        return {sum}\n"
+        "class {name}({name}_base):\n    {doc}\n    pass"
+    ),
+    "dataclass": (
+        "@dataclasses.dataclass(frozen=True)\nclass {name}:\n    {doc}\n    rate: int = {sum}"
+    ),
+    "enum": "class {name}(enum.Enum):\n    {doc}\n    ONE = {sum}",
+    "table": '{name} = {{"one": {sum}, "two": 2}}',
+    "partial": (
+        "def {name}_base(a):\n    {doc}\n    return a{more}\n"
+        "{name} = functools.partial({name}_base, {number})"
+    ),
+    "decorated": (
+        "def {name}_adds(fn):\n    {doc}\n    @functools.wraps(fn)\n    def around():\n"
+        "        return fn() + {number}\n    return around\n"
+        "@{name}_adds\ndef {name}():\n    {doc}\n    return 0{more}"
+    ),
+}
+_WRITINGS = ("{0}", "({0} + 0)", "int({0})", "(0 + {0})")
+#: Comment above, docstring, comment behind; the last reads a parameter's annotation too.
+_LAYOUTS = (
+    ("", "", "", ""),
+    ("# changed\n\n\n", '"""One."""', "  # so", ""),
+    ("\n\n", '"""Another\n    one."""', "", ": int"),
+    ("", "# only a comment", "  # or so", ": float"),
+)
+
+
+def _number(form: Form) -> str:
+    return _WRITINGS[form.writing].format(form.number)
+
+
+def _helper(now: Now, helper: Helper) -> str:
+    form = now.state.forms[helper.name]
+    above, doc, behind, annotation = _LAYOUTS[form.layout]
+    uses = [_reference(now.shape, helper.module, *use) for use in helper.uses]
+    more = "".join(f" + {use}" for use in uses)
+    text = _HELPERS[helper.kind].format(
+        name=helper.name,
+        number=_number(form),
+        more=more,
+        sum=_number(form) + more,
+        doc=doc,
+        note="",
+        annotation=annotation,
+    )
+    return above + text + behind
+
+
+def _asset(now: Now, folder: Path, made: Made) -> str:
+    form = now.state.forms[made.name]
+    above, doc, behind, annotation = _LAYOUTS[form.layout]
+    passed = [take for take in made.takes if take.passed]
+    parameters = [f"{take.name}{annotation and ': object'}" for take in passed]
+    if made.rate:
+        parameters.append(f"rate: int = {now.state.defaults[made.name]}")
+    if made.source:
+        parameters.append(
+            f"source: InputPath = pathlib.Path({str(folder / files_of(made.name)[0])!r})"
+        )
+    deps = [take.name for take in made.takes if not take.passed]
+    lines = [
+        f"@asset(deps={deps!r}, always={made.always})",
+        f"{'async ' if made.is_async else ''}def {made.name}({', '.join(parameters)}):",
+        f"    {doc}",
+        *(f"    {line}" for line in _body(now, made, form)),
+        f"    return {_WRAPS[made.wrap]}{behind}",
+    ]
+    if made.in_closure:
+        inner = textwrap.indent("\n".join(lines), "    ")
+        lines = [
+            f"def {made.name}_made(number):",
+            inner,
+            f"    return {made.name}",
+            f"{made.name} = {made.name}_made({_number(form)})",
+        ]
+    return above + "\n".join(lines)
+
+
+def _body(now: Now, made: Made, form: Form) -> list[str]:
+    shape, name = now.shape, made.name
+    inside = [_import(shape, made.module, *use) for use in made.uses if use[1] == "inside"]
+    uses = [_reference(shape, made.module, *use) for use in made.uses]
+    takes = [
+        f"{take.weight} * {_READS[shape.assets[take.name].wrap].format(take.name)}"
+        for take in made.takes
+        if take.passed
+    ]
+    others = ["rate"] * made.rate + ["int(source.read_text())"] * made.source
+    number = "number" if made.in_closure else _number(form)
+    broken = ["raise ValueError(name)"] if name in now.state.broken else []
+    return [
+        f"name = {name!r}",
+        f"logging.getLogger({LOG!r}).info(name)",
+        *filter(None, inside),
+        *broken,
+        f"total = {number}",
+        *(f"total += {term}" for term in (*uses, *takes, *others)),
+        f"total %= {MODULUS}",
+    ]
+
+
+# Random shapes
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Shape:
+    """Pipelines of up to six assets and six helpers."""
+    helpers: dict[str, Helper] = {}
+    for number in range(draw(st.integers(2, 6))):
+        module = draw(st.integers(0, 3))
+        uses = _uses(draw, helpers, module, 2, WAYS[:4])
+        helpers[f"h{number}"] = Helper(f"h{number}", module, draw(st.sampled_from(KINDS)), uses)
+    assets: dict[str, Made] = {}
+    for number in range(draw(st.integers(3, 6))):
+        assets[f"a{number}"] = _made(draw, f"a{number}", helpers, list(assets))
+    return Shape(helpers, assets)
+
+
+def _uses(
+    draw: st.DrawFn, helpers: dict[str, Helper], module: int, most: int, ways: tuple[Way, ...]
+) -> tuple[tuple[str, Way], ...]:
+    near = [name for name, each in helpers.items() if each.module <= module]
+    if not near:
+        return ()
+    names = draw(st.lists(st.sampled_from(near), max_size=most, unique=True))
+    return tuple((name, draw(st.sampled_from(ways))) for name in names)
+
+
+def _made(draw: st.DrawFn, name: str, helpers: dict[str, Helper], before: list[str]) -> Made:
+    needs = draw(st.lists(st.sampled_from(before), max_size=3, unique=True)) if before else []
+    takes = tuple(
+        Take(need, draw(st.integers(1, 2)), draw(st.sampled_from([True, True, True, False])))
+        for need in needs
+    )
+    module = draw(st.integers(2, 3))
+    wraps: list[Wrap] = ["int", "text", "list", "tuple"]
+    chance = st.sampled_from([False, False, True])
+    return Made(
+        name,
+        module,
+        takes,
+        _uses(draw, helpers, module, 3, WAYS),
+        draw(st.sampled_from(wraps)),
+        rate=draw(chance),
+        source=draw(chance),
+        in_closure=draw(chance),
+        is_async=draw(chance),
+        always=draw(st.sampled_from([False] * 9 + [True])),
+    )

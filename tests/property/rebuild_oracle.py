@@ -1,0 +1,122 @@
+"""What a perfect engine would do: it remembers all that was ever recorded, and sees all damage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from flowstone.core.hashing import content_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from flowstone.core.records import Materialization, ValuePointer
+    from tests.property.rebuild_model import Now
+
+#: Why a step runs; only ``changed`` is one that no record could stand in for.
+Reason = Literal["changed", "forced", "always", "verified", "lost"]
+#: How a stored value is; ``altered`` shows only when it is read.
+Condition = Literal["sound", "gone", "altered"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one run is asked for; no targets are all assets."""
+
+    targets: frozenset[str] = frozenset()
+    force: frozenset[str] = frozenset()
+    verify: bool = False
+
+
+@dataclass
+class Expected:
+    """Why each step runs that runs, how each ends, and the numbers in all values."""
+
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    endings: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+
+class Oracle:
+    """Remembers ingredients and where the value that was made of them is."""
+
+    def __init__(self, values: Path) -> None:
+        self.values = values
+        self._records: dict[object, ValuePointer] = {}
+
+    def learn(self, now: Now, rows: Iterable[Materialization]) -> None:
+        """Take in the successes among the rows of a run."""
+        numbers = now.numbers()
+        for row in rows:
+            if row.status == "success" and row.value is not None:
+                self._records[now.ingredients(row.asset_name, numbers)] = row.value
+
+    def knows(self, now: Now, name: str) -> bool:
+        """Whether a success of just these ingredients was recorded."""
+        return now.ingredients(name, now.numbers()) in self._records
+
+    def condition(self, now: Now, name: str) -> Condition:
+        """How the recorded value of an asset is now."""
+        pointer = self._records[now.ingredients(name, now.numbers())]
+        if pointer.inline is not None:
+            return "sound"
+        digest = pointer.content_digest
+        file = self.values / digest[:2] / digest
+        if not file.is_file() or file.stat().st_size != pointer.size:
+            return "gone"
+        return "sound" if content_digest(file.read_bytes()) == digest else "altered"
+
+    def expect(self, now: Now, asked: Asked) -> Expected:
+        """What a run must do, and what it must come to."""
+        found = Expected(numbers=now.numbers())
+        order = now.shape.needed(asked.targets)
+        for name in order:
+            if any(
+                found.endings[take.name] in {"failed", "skipped"}
+                for take in now.shape.assets[name].takes
+            ):
+                found.endings[name] = "skipped"
+                continue
+            reason = self._reason(now, name, asked)
+            if reason:
+                found.reasons[name] = reason
+            found.endings[name] = "reused"
+            if name in now.state.broken:
+                found.endings[name] = "failed"
+            elif reason == "verified":
+                found.endings[name] = "verified"
+            elif reason:
+                found.endings[name] = "materialized"
+        self._remake(now, asked, found)
+        return found
+
+    def _reason(self, now: Now, name: str, asked: Asked) -> Reason | None:
+        if not self.knows(now, name):
+            return "changed"
+        if now.shape.assets[name].always:
+            return "always"
+        if name in asked.force:
+            return "forced"
+        return "verified" if asked.verify else None
+
+    def _remake(self, now: Now, asked: Asked, found: Expected) -> None:
+        """Lost values that are asked for, or that steps which run read, are made again."""
+        order = now.shape.needed(asked.targets)
+        asked_for = asked.targets or set(order)
+        for name in reversed(order):
+            if found.endings[name] not in {"reused", "verified"}:
+                continue
+            condition = self.condition(now, name)
+            takers = [each for each in found.reasons if self._reads(now, each, name)]
+            if (
+                (condition == "gone" and name in asked_for)
+                or (condition == "gone" and takers)
+                or (condition == "altered" and takers and not asked.verify)
+            ):
+                found.reasons[name] = "lost"
+                found.endings[name] = "materialized"
+
+    @staticmethod
+    def _reads(now: Now, name: str, source: str) -> bool:
+        return any(take.name == source and take.passed for take in now.shape.assets[name].takes)

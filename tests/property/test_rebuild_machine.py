@@ -1,0 +1,521 @@
+"""Any edits, runs, losses, failures and crashes: each value is right, and nothing runs in vain.
+
+After every run each value equals that of a run from scratch, and what ran is just what an oracle
+names that remembers everything. The oracle allows for steps that it would have reused only if
+they were forced, always run, verified, or their values were lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from flowstone import Flowstone
+from flowstone.errors import StoreError, ValueLostError
+from flowstone.runner.events import StepFinished
+from flowstone.store.memory import MemoryStore
+from tests.conftest import new_database
+from tests.property.rebuild_model import (
+    LOG,
+    MODULES,
+    Form,
+    Now,
+    Shape,
+    State,
+    files_of,
+    shapes,
+    wrapped,
+    write,
+)
+from tests.property.rebuild_oracle import Asked, Expected, Oracle, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flowstone.core.asset import AnyAsset
+    from flowstone.core.records import Materialization
+    from flowstone.result import RunResult
+    from flowstone.runner.events import Event
+    from flowstone.store.base import MaterializationStore
+    from flowstone.store.embedded import EmbeddedServer
+
+#: Opens a connection: what it leaves is there for the next one.
+Opening: TypeAlias = "Callable[[Path], contextlib.AbstractAsyncContextManager[Flowstone]]"
+
+INDEX = st.integers(0, 11)
+INDICES = st.frozensets(INDEX, max_size=2)
+NUMBERS = st.integers(0, 3)
+NONE: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to run; assets by index."""
+
+    targets: frozenset[int] = NONE
+    force: frozenset[int] = NONE
+    rates: tuple[tuple[int, int], ...] = ()
+    elsewhere: frozenset[int] = NONE
+    one_at_a_time: bool = False
+    verify: bool = False
+
+
+RUNS = st.one_of(
+    st.just(Run()),
+    st.just(Run()),
+    st.builds(
+        Run,
+        st.one_of(st.just(NONE), INDICES),
+        st.one_of(st.just(NONE), INDICES),
+        st.lists(st.tuples(INDEX, NUMBERS), max_size=2).map(tuple),
+        st.one_of(st.just(NONE), INDICES),
+        st.booleans(),
+    ),
+)
+#: What comes after an edit: usually a run.
+THEN = st.one_of(RUNS, RUNS, st.none())
+
+
+class Executed(logging.Handler):
+    """Which functions were called; those in ``failing`` raise there and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        self.failing: frozenset[str] = frozenset()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        name = record.getMessage()
+        self.counts[name] += 1
+        if name in self.failing:
+            raise ConnectionError(name)
+
+
+class Crash(BaseException):
+    """The end of everything, like Ctrl-C."""
+
+
+class Dying:
+    """A store that writes a number of batches and then no more."""
+
+    def __init__(self, store: MaterializationStore, left: int) -> None:
+        self._store, self._left = store, left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def write(self, *arguments: Any) -> None:
+        """Write, if there is still life in it."""
+        self._left -= 1
+        if self._left < 0:
+            raise StoreError("the server went away")
+        await self._store.write(*arguments)
+
+
+class End:
+    """A listener that ends the run after some events; ``made`` is what it was told of before."""
+
+    def __init__(self, after: int, way: str) -> None:
+        self.left, self.way = after, way
+        self.scope: anyio.CancelScope | None = None
+        self.made: set[str] = set()
+        self.run_id = ""
+        self.rows: list[Materialization] = []
+
+    def __call__(self, event: Event) -> None:
+        """Take an event down; the last one ends the run."""
+        self.run_id = event.run_id
+        if isinstance(event, StepFinished) and event.ending == "materialized":
+            self.made.add(event.asset)
+        self.left -= 1
+        if self.left == 0 and self.way == "cancel" and self.scope:
+            self.scope.cancel()
+        elif self.left == 0 and self.way == "crash":
+            raise Crash
+
+
+class Rebuild(RuleBasedStateMachine):
+    """A pipeline in files, edited and run; each run like one of a new process."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__()
+        self._opening = opening
+        self._folder = Path(tempfile.mkdtemp(prefix="rebuild-"))
+        (self._folder / "code").mkdir()
+        self._executed = Executed()
+        self._stack = contextlib.ExitStack()
+        self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._stack.enter_context(contextlib.chdir(self._folder))
+        self._stack.enter_context(_imports_from(self._folder / "code"))
+        self._stack.enter_context(_listening(self._executed))
+        self._oracle = Oracle(self._folder / "home" / "values")
+        self._shape = Shape({}, {})
+        self._states: list[State] = []
+
+    def teardown(self) -> None:
+        self._stack.close()
+
+    @initialize(shape=shapes())
+    def begin(self, shape: Shape) -> None:
+        self._shape = shape
+        self._state = State.first(shape)
+        self._edited(Run())
+
+    # Edits
+
+    @rule(thing=INDEX, number=NUMBERS, then=THEN)
+    def edit_a_number(self, thing: int, number: int, then: Run | None) -> None:
+        """Of a body, a helper, a constant, a class."""
+        self._write(self._thing(thing), number=number)
+        self._edited(then)
+
+    @rule(thing=INDEX, writing=NUMBERS, then=THEN)
+    def write_it_otherwise(self, thing: int, writing: int, then: Run | None) -> None:
+        """Other code, the same value: what depends on it stays."""
+        self._write(self._thing(thing), writing=writing)
+        self._edited(then)
+
+    @rule(thing=INDEX, layout=NUMBERS, then=THEN)
+    def lay_it_out_otherwise(self, thing: int, layout: int, then: Run | None) -> None:
+        """Comments, docstrings, blank lines, parameter annotations."""
+        self._write(self._thing(thing), layout=layout)
+        self._edited(then)
+
+    @rule(module=st.sampled_from(MODULES), noise=NUMBERS, then=THEN)
+    def edit_beside(self, module: str, noise: int, then: Run | None) -> None:
+        """Something in the same module that nobody uses."""
+        self._state.noise[module] = noise
+        self._edited(then)
+
+    @rule(asset=INDEX, default=NUMBERS, then=THEN)
+    def edit_a_default(self, asset: int, default: int, then: Run | None) -> None:
+        self._state.defaults[self._asset(asset)] = default
+        self._edited(then)
+
+    @precondition(lambda self: self._shape.sources)
+    @rule(file=INDEX, number=NUMBERS, then=THEN)
+    def edit_an_input_file(self, file: int, number: int, then: Run | None) -> None:
+        files = list(self._state.files)
+        self._state.files[files[file % len(files)]] = number
+        self._edited(then)
+
+    @rule(asset=INDEX, then=THEN)
+    def break_or_mend(self, asset: int, then: Run | None) -> None:
+        self._state.broken ^= {self._asset(asset)}
+        self._edited(then)
+
+    @rule(index=INDEX, then=THEN)
+    def revert(self, index: int, then: Run | None) -> None:
+        self._state = self._states[index % len(self._states)].copy()
+        self._edited(then)
+
+    @rule(thing=INDEX, index=INDEX, then=THEN)
+    def revert_one(self, thing: int, index: int, then: Run | None) -> None:
+        name = self._thing(thing)
+        self._state.forms[name] = self._states[index % len(self._states)].forms[name]
+        self._edited(then)
+
+    # Losses
+
+    @rule(index=INDEX, way=st.sampled_from(["delete", "truncate", "flip"]), then=THEN)
+    def damage_a_value(self, index: int, way: str, then: Run | None) -> None:
+        files = self._value_files()
+        if files:
+            _damage(files[index % len(files)], way)
+        self._edited(then)
+
+    @rule(one=INDEX, other=INDEX, then=THEN)
+    def swap_values(self, one: int, other: int, then: Run | None) -> None:
+        files = self._value_files()
+        if files:
+            pair = files[one % len(files)], files[other % len(files)]
+            data = [file.read_bytes() for file in pair]
+            for file, held in zip(pair, reversed(data), strict=True):
+                file.write_bytes(held)
+        self._edited(then)
+
+    # Runs
+
+    @rule(run=RUNS)
+    def run(self, run: Run) -> None:
+        """A run, and what it must have done."""
+        now, asked = self._begun(run)
+        expected = self._oracle.expect(now, asked)
+        hidden = self._altered(now, expected)
+        result = anyio.run(functools.partial(self._materialized, run, now, asked))
+        assert self._executed.counts == Counter(expected.reasons.keys()), expected.reasons
+        assert result.statuses == expected.endings
+        self._oracle.learn(now, result.rows)
+        self._check_values(now, asked, expected, result)
+        _check_plan(expected, result, hidden)
+        _check_causes(expected, result)
+
+    @rule()
+    def verify(self) -> None:
+        """Everything is executed again, and found to be the same."""
+        self.run(Run())
+        if not any(made.always for made in self._shape.assets.values()):
+            self.run(Run(verify=True))
+
+    @rule(run=RUNS, failing=INDICES)
+    def run_with_failures_of_the_moment(self, run: Run, failing: frozenset[int]) -> None:
+        """Failures that no code tells of; what did not fail is recorded, and stays."""
+        now, asked = self._begun(run)
+        expected = self._oracle.expect(now, asked)
+        self._executed.failing = self._assets(failing)
+        result = anyio.run(functools.partial(self._materialized, run, now, asked))
+        counts = self._executed.counts
+        assert counts <= Counter(expected.reasons.keys())
+        failed = {name for name in counts if name in self._executed.failing}
+        assert all(result.statuses[name] == "failed" for name in failed)
+        assert failed or result.statuses == expected.endings
+        self._oracle.learn(now, result.rows)
+        for name, ending in result.statuses.items():
+            if ending in {"reused", "materialized"}:
+                self._check_value(now, expected, result, name)
+
+    @rule(run=RUNS, after=st.integers(0, 8), way=st.sampled_from(["cancel", "crash", "store"]))
+    def crash(self, run: Run, after: int, way: str) -> None:
+        """The run ends in the middle; what was recorded is reused."""
+        now, asked = self._begun(replace(run, one_at_a_time=True))
+        expected = self._oracle.expect(now, asked)
+        before = set(threading.enumerate())
+        end = End(after, way)
+        try:
+            anyio.run(functools.partial(self._broken_off, run, now, asked, end))
+        except* (Crash, StoreError):
+            pass
+        for thread in set(threading.enumerate()) - before:
+            thread.join()
+        assert self._executed.counts <= Counter(expected.reasons.keys())
+        self._oracle.learn(now, end.rows)
+        recorded = {row.asset_name for row in end.rows if row.status == "success"}
+        assert way == "store" or end.made <= recorded
+
+    # How
+
+    def _edited(self, then: Run | None) -> None:
+        self._states.append(self._state.copy())
+        if then is not None:
+            self.run(then)
+
+    def _write(self, thing: str, **changes: int) -> None:
+        form: Form = replace(self._state.forms[thing], **changes)
+        self._state.forms[thing] = form
+
+    def _thing(self, index: int) -> str:
+        things = self._shape.things
+        return things[index % len(things)]
+
+    def _asset(self, index: int) -> str:
+        return list(self._shape.assets)[index % len(self._shape.assets)]
+
+    def _assets(self, indices: frozenset[int]) -> frozenset[str]:
+        return frozenset(map(self._asset, indices))
+
+    def _value_files(self) -> list[Path]:
+        return sorted(each for each in self._oracle.values.rglob("*") if each.is_file())
+
+    def _begun(self, run: Run) -> tuple[Now, Asked]:
+        """The pipeline written down as this run finds it, and what the run is asked for."""
+        rates = {self._asset(index): rate for index, rate in run.rates}
+        rated = {name: rate for name, rate in rates.items() if self._shape.assets[name].rate}
+        elsewhere = self._assets(run.elsewhere) & set(self._shape.sources)
+        now = Now(self._shape, self._state.copy(), rated, elsewhere)
+        write(self._folder / "code", now)
+        self._executed.counts = Counter()
+        self._executed.failing = frozenset()
+        return now, Asked(self._assets(run.targets), self._assets(run.force), run.verify)
+
+    def _altered(self, now: Now, expected: Expected) -> set[str]:
+        """Steps whose loss nobody sees before their values are read."""
+        lost = {name for name, reason in expected.reasons.items() if reason == "lost"}
+        return {name for name in lost if self._oracle.condition(now, name) == "altered"}
+
+    async def _materialized(self, run: Run, now: Now, asked: Asked) -> RunResult:
+        async with self._opening(self._folder / "home") as opened:
+            return await self._materialize(opened, run, now, asked)
+
+    async def _broken_off(self, run: Run, now: Now, asked: Asked, end: End) -> None:
+        home = self._folder / "home"
+        async with self._opening(home) as opened:
+            store: Any = Dying(opened.store, end.left) if end.way == "store" else opened.store
+            try:
+                async with Flowstone(store=store, home=home) as dying:
+                    with anyio.CancelScope() as end.scope:
+                        await self._materialize(dying, run, now, asked, end)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    end.rows = await opened.store.get_by_run_id(end.run_id)
+
+    async def _materialize(
+        self, opened: Flowstone, run: Run, now: Now, asked: Asked, end: End | None = None
+    ) -> RunResult:
+        code = self._folder / "code"
+        source = {name: code / files_of(name)[1] for name in now.elsewhere}
+        config = {f"{name}.rate": rate for name, rate in now.rates.items()}
+        return await opened.materialize(
+            *sorted(asked.targets),
+            assets=_imported(now.shape),
+            config={**config, **{f"{name}.source": path for name, path in source.items()}},
+            partition=self._folder.name,
+            force=sorted(asked.force),
+            verify=asked.verify,
+            raise_on_error=False,
+            max_concurrency=1 if run.one_at_a_time else None,
+            on_event=end,
+        )
+
+    def _check_values(self, now: Now, asked: Asked, expected: Expected, result: RunResult) -> None:
+        for name, ending in expected.endings.items():
+            if ending in {"failed", "skipped"}:
+                continue
+            if self._oracle.condition(now, name) == "gone":
+                assert ending == "reused"
+                assert asked.targets
+                assert name not in asked.targets
+            self._check_value(now, expected, result, name)
+
+    def _check_value(self, now: Now, expected: Expected, result: RunResult, name: str) -> None:
+        """The value of a run from scratch; or, of a damaged one that was not read, an error."""
+        if self._oracle.condition(now, name) == "sound":
+            wrap = self._shape.assets[name].wrap
+            assert result[name] == wrapped(wrap, name, expected.numbers[name])
+        else:
+            assert result.statuses[name] == "reused"
+            with pytest.raises(ValueLostError):
+                result[name]
+
+
+def _check_plan(expected: Expected, result: RunResult, hidden: set[str]) -> None:
+    """What ran had been planned, but for losses that show only when a value is read."""
+    ran = {name for name, reason in expected.reasons.items() if reason != "verified"}
+    assert ran <= {*result.plan.to_run, *hidden}
+    sure = {s.name for s in result.plan if s.action == "materialize" and not s.may_cut_off}
+    assert all(result.statuses[name] in {"materialized", "failed", "skipped"} for name in sure)
+
+
+_CAUSES: dict[Reason, set[str]] = {
+    "forced": {"forced"},
+    "always": {"always"},
+    "lost": {"value_lost"},
+    "changed": {
+        "never_made",
+        "code_changed",
+        "input_changed",
+        "config_changed",
+        "outside_changed",
+    },
+}
+
+
+def _check_causes(expected: Expected, result: RunResult) -> None:
+    """Each row tells the reason there really was."""
+    for row in result.rows:
+        reason = expected.reasons.get(row.asset_name)
+        if reason in _CAUSES and row.status == "success":
+            assert _CAUSES[reason] & {cause["kind"] for cause in row.causes}, (row, reason)
+
+
+def _damage(file: Path, way: str) -> None:
+    data = file.read_bytes()
+    if way == "delete":
+        file.unlink()
+    elif way == "truncate":
+        file.write_bytes(data[:-1])
+    else:
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if data else data)
+
+
+def _imported(shape: Shape) -> list[AnyAsset]:
+    """The assets, as a new process would import them."""
+    _forget()
+    modules = {name: importlib.import_module(name) for name in MODULES}
+    return [getattr(modules[MODULES[made.module]], name) for name, made in shape.assets.items()]
+
+
+def _forget() -> None:
+    for name in MODULES:
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+
+
+@contextlib.contextmanager
+def _imports_from(folder: Path) -> Iterator[None]:
+    """``folder`` heads the path, and nothing compiled is written."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.dont_write_bytecode = before
+        _forget()
+
+
+@contextlib.contextmanager
+def _listening(executed: Executed) -> Iterator[None]:
+    logger = logging.getLogger(LOG)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(executed)
+    try:
+        yield
+    finally:
+        logger.removeHandler(executed)
+
+
+def _settings(examples: int, steps: int) -> settings:
+    """The same examples each time; others, as many as EXAMPLES says, if it is set."""
+    more = int(os.environ.get("EXAMPLES", "0"))
+    return settings(
+        max_examples=more or examples,
+        stateful_step_count=steps,
+        derandomize=not more,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_any_history_over_the_store_in_memory() -> None:
+    class InMemory(Rebuild):
+        def __init__(self) -> None:
+            store = MemoryStore()
+            super().__init__(lambda home: Flowstone(store=store, home=home))
+
+    run_state_machine_as_test(InMemory, settings=_settings(40, 20))
+
+
+def test_any_history_over_postgres(postgres_18: EmbeddedServer) -> None:
+    database = new_database(postgres_18)
+
+    class OverPostgres(Rebuild):
+        def __init__(self) -> None:
+            super().__init__(lambda home: Flowstone(database_url=database, home=home))
+
+    run_state_machine_as_test(OverPostgres, settings=_settings(8, 15))
