@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import psycopg
-from bench import assets, functions, layered, read_floor, timed, timed_async
+from bench import (  # type: ignore[import-not-found]  # beside this script
+    assets,
+    functions,
+    layered,
+    read_floor,
+    timed,
+    timed_async,
+)
 
 from flowstone import AssetGraph, Flowstone
 from flowstone.store.embedded import EmbeddedServer
