@@ -33,6 +33,7 @@ class Ledger:
     def __init__(self, run: Run, journal: Journal, tell: Listener) -> None:
         self._run, self._journal, self._tell = run, journal, tell
         self._drafts: dict[str, Draft] = {}
+        self._moved: set[str] = set()
         self.endings: dict[str, Ending] = {}
 
     def open(self, step: Step, causes: Sequence[Cause]) -> Draft:
@@ -120,16 +121,16 @@ class Ledger:
         self._close(draft)
         self._end(step.name, "cancelled")
 
-    def reused(
-        self,
-        name: str,
-        kind: DecisionKind,
-        made: Materialization,
-        causes: Sequence[Cause] = (),
-        detail: str = "",
+    def stands(
+        self, name: str, kind: DecisionKind, made: Materialization, causes: Sequence[Cause]
     ) -> None:
         """A recorded version stands in for the step, found out while running; there is no row."""
-        self._journal.note(decided(self._run, name, kind, made, causes))
+        if name not in self._moved:  # once, also if a step starts anew
+            self._moved.add(name)
+            self._journal.note(decided(self._run, name, kind, made, causes))
+
+    def reused(self, name: str, detail: str) -> None:
+        """The step ends with the version that stands in for it."""
         self._end(name, "reused", detail=detail)
 
     def comparing(self, step: Step) -> None:

@@ -236,8 +236,7 @@ class _Execution:
         if step.may_cut_off:
             earlier, kind = await self._earlier(step, ingredients)
             if earlier is not None and await self._may_stand_in(step, earlier):
-                self._stand_in(step, earlier, kind, causes)
-                self._start(self._queue.done(number))
+                await self._stand_in(number, replace(step, current=earlier), kind, causes, read)
                 return
             if earlier is not None:
                 causes.append(Cause("value_lost"))
@@ -275,15 +274,24 @@ class _Execution:
         """Whether an earlier success will do: the value of a target must be there."""
         return step.name not in self._targets or await self._is_present(made)
 
-    def _stand_in(
-        self, step: Step, made: Materialization, kind: DecisionKind, causes: Sequence[Cause]
+    async def _stand_in(
+        self,
+        number: int,
+        step: Step,
+        kind: DecisionKind,
+        causes: Sequence[Cause],
+        read: Mapping[tuple[str, str], Version],
     ) -> None:
         """Something recorded was made of just these inputs: it stands in for the step."""
-        self._stands(step.name, made)
-        if kind == "history":
-            self._ledger.reused(step.name, kind, made, causes, "from history")
+        if step.current is None:
+            return
+        self._stands(step.name, step.current)
+        self._ledger.stands(step.name, kind, step.current, causes if kind == "history" else ())
+        if self._is_verified(step):
+            await self._verify(number, step, read)
         else:
-            self._ledger.reused(step.name, kind, made)
+            self._ledger.reused(step.name, "from history" if kind == "history" else "")
+            self._start(self._queue.done(number))
 
     async def _earlier(
         self, step: Step, ingredients: Ingredients

@@ -20,7 +20,7 @@ CREATE TABLE flowstone_decisions (
     causes             jsonb NOT NULL DEFAULT '[]',
     materialization_id uuid NOT NULL REFERENCES flowstone_materializations,
     at                 timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE NULLS NOT DISTINCT (run_id, asset_name, partition)
+    UNIQUE NULLS NOT DISTINCT (run_id, asset_name, partition, kind)
 );
 
 ALTER TABLE flowstone_audit ALTER COLUMN actor DROP DEFAULT;
