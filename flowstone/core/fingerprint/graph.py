@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from typing import TYPE_CHECKING, TypeAlias
 
 import rustworkx as rx
@@ -73,7 +74,9 @@ class Graph:
             near.add(place[number])
             told = _sorted(remarks[at] for at in near & talking)
             known = not told or told[0].level != "unknown"
-            held = tuple([definitions[at] for at in sorted(near) if at < len(definitions)])
+            ordered = sorted(near)
+            first = ordered[: bisect_left(ordered, len(definitions))]
+            held = tuple(map(definitions.__getitem__, first))
             found[asset] = Code(version if known else None, held, told)
         return found
 
