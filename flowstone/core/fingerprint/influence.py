@@ -110,6 +110,8 @@ class Influences:
             if self._is_ours(module, touch.callee):
                 continue
             for target in self._linker.resolve(module, touch.ref):
+                if target.kind == "def" and _is_rebound(module, number, touch, target):
+                    continue
                 if target.kind == "def" and self._changes(module, touch, target):
                     self._add(target, by, (), self._patched(module, part, target, touch))
                 elif target.kind == "outside" and touch.bare and touch.kind == "receiver":
@@ -126,7 +128,7 @@ class Influences:
         parts = self._parts(target)
         if touch.kind == "store":
             return True
-        if all(part.literal for part in parts):
+        if any(part.is_asset for part in parts) or all(part.literal for part in parts):
             return False
         if any(part.kind != "value" for part in parts):
             return touch.bare and touch.kind != "call"
@@ -199,3 +201,14 @@ class Influences:
     def _parts(self, node: Node) -> list[Part]:
         module = self._linker.module(node.module)
         return module.parts(node.name) if module is not None else []
+
+
+def _is_rebound(module: Module, number: int, touch: Touch, target: Node) -> bool:
+    """Whether a name is bound anew after a statement changed what it held, and nobody kept that."""
+    made_by = module.summary.names.get(target.name, ())
+    if target.module != module.name or not made_by or number >= min(made_by):
+        return False
+    keeping = (each for numbers in module.summary.names.values() for each in numbers)
+    return not any(
+        each < min(made_by) and touch.ref in module.summary.parts[each].eager for each in keeping
+    )

@@ -66,6 +66,7 @@ class Maker:
             hints=_hints(node, None),
             given=self._given(node, reader, uses),
             is_decorated=bool(self._dressed(node)),
+            is_asset=len(self._dressed(node)) < len(node.decorator_list),
         )
         return Made(part, uses, self._inner(node, reader))
 

@@ -48,6 +48,7 @@ class Part(NamedTuple):
     target: str = ""
     reads_docs: bool = False
     is_decorated: bool = False
+    is_asset: bool = False
     is_conditional: bool = False
     has_hooks: bool = False
     past: tuple[int, ...] = ()
