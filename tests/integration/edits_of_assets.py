@@ -467,8 +467,8 @@ DYNAMIC = [
         },
         {"pipeline.py": [('"x = 1"', '"x = 2"')]},
         "executed after",
-        always="executed evaluated",
-        why="executed code can't be followed",
+        always="evaluated",
+        why="only code that is written out where it is executed can be followed",
     ),
     Edit(
         "modules imported by a computed name",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import struct
+import textwrap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
@@ -84,6 +85,19 @@ def hints_of(fn: Function) -> list[ast.expr]:
     given = fn.args
     held = [*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg]
     return [each.annotation for each in held if each is not None and each.annotation is not None]
+
+
+def hints_in(source: str) -> str:
+    """The digest of all annotations of functions in a source, or an empty text."""
+    try:
+        tree = ast.parse(textwrap.dedent(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return combine("unread", source)
+    functions = (
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    hints = [[*hints_of(each), each.returns] for each in functions]
+    return digest("hints", *hints, undressed=lambda _: False).digest if hints else ""
 
 
 def parameters(fn: Function | ast.Lambda) -> list[object]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from flowstone.core.code import Definition, Remark
+from flowstone.core.fingerprint.canonical import hints_in
 from flowstone.core.fingerprint.link import Linker, Module, Node
 from flowstone.core.fingerprint.mask import cut
 from flowstone.core.fingerprint.world import told
@@ -66,6 +67,16 @@ class Expansion:
         return any(part.reads_docs for part in self.parts)
 
     @property
+    def reads_hints(self) -> bool:
+        """Whether the code looks at annotations."""
+        return any(part.reads_hints for part in self.parts)
+
+    @property
+    def hints(self) -> str:
+        """The digest of the annotations in its functions."""
+        return hints_in(self.definition.source) if self.definition is not None else ""
+
+    @property
     def docs(self) -> str:
         """The digest of its docstrings."""
         return "".join(part.docs for part in self.parts)
@@ -116,6 +127,8 @@ class Expander:
             return Expansion(combine("outside", node.name))
         if node.kind == "whole":
             return self._whole(node, module)
+        if node.kind == "doc":
+            return Expansion(combine("doc", module.summary.doc))
         if node.kind == "live":
             extra = self._living.value(node, module)
             return Expansion(combine("live", *extra.texts), extra.edges, extra.remarks)

@@ -62,6 +62,7 @@ class Graph:
         laid = [self._laid.get(number) for number in order]
         definitions = [each.definition for each in laid if each is not None and each.definition]
         readers = {at for at, each in enumerate(laid) if each is not None and each.reads_docs}
+        lookers = {at for at, each in enumerate(laid) if each is not None and each.reads_hints}
         remarks = {place[number]: told for number, told in self._remarks.items()}
         talking = set(remarks)
         found: dict[str, Code] = {}
@@ -71,6 +72,9 @@ class Graph:
             if not near.isdisjoint(readers):
                 docs = (each.docs for at in near if (each := laid[at]) is not None)
                 version = combine("documented", version, *sorted(docs))
+            if not near.isdisjoint(lookers):
+                hints = (each.hints for at in near if (each := laid[at]) is not None)
+                version = combine("annotated", version, *sorted(hints))
             near.add(place[number])
             told = _sorted(remarks[at] for at in near & talking)
             known = not told or told[0].level != "unknown"

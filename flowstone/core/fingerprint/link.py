@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: Builtins that are more than a name: they execute text, or read the world outside.
 NOTED_BUILTINS = frozenset({"exec", "eval", "__import__", "open", "input"})
 _BUILTIN = "builtins"
+_DOC = "__doc__"
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -25,7 +26,8 @@ class Node(NamedTuple):
 
     ``def``: a name of a module. ``part``: one of its statements by number. ``root``: such a one as
     an asset's function. ``whole``: a module with all its names. ``live``: a global that no
-    statement sets. ``outside``: a dotted name beyond the project, ``builtin`` one of the builtins.
+    statement sets. ``doc``: a module's docstring. ``outside``: a dotted name beyond the project,
+    ``builtin`` one of the builtins.
     """
 
     kind: str
@@ -144,6 +146,8 @@ class Linker:
 
     def _unbound(self, module: Module, root: str, rest: list[str]) -> list[Node]:
         """A name that no statement of the module binds."""
+        if root == _DOC:
+            return [Node("doc", module.name)]
         if root in _BUILTINS:
             return [Node("builtin", _BUILTIN, root)] if root in NOTED_BUILTINS else []
         strange = [
@@ -165,6 +169,8 @@ class Linker:
         found = self._named(module, first, rest, seen)
         if found is not None:
             return found
+        if first == _DOC:
+            return [Node("doc", name)]
         if self.module(f"{name}.{first}") is not None:
             return self._below(f"{name}.{first}", rest, seen)
         if "__getattr__" in module.summary.names:
@@ -200,13 +206,15 @@ class Linker:
             if order < after or source is None:
                 continue
             listed = "__all__" in source.summary.names
-            if name.startswith("_") and not listed:
+            exports = source.summary.exports
+            if name not in exports if exports is not None else name.startswith("_") and not listed:
                 continue
             found = self._named(source, name, rest, seen)
             if found is None and listed and self.module(f"{source.name}.{name}") is not None:
                 found = self._below(f"{source.name}.{name}", rest, seen)
             if found is not None:
-                return found
+                unread = listed and exports is None
+                return [*found, *([Node("def", source.name, "__all__")] if unread else [])]
         return None
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match)
 _IMPORTS = (ast.Import, ast.ImportFrom)
+_ALL = "__all__"
 
 
 def summarise(text: str, upto: int | None = None) -> Summary:
@@ -31,7 +32,9 @@ def summarise(text: str, upto: int | None = None) -> Summary:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Summary(whole=f"{type(error).__name__}: the parser refuses it")
     body = [each for each in tree.body if upto is None or first_line(each) <= upto]
-    return _Module(text).read(body)
+    summary = _Module(text).read(body)
+    summary.doc = ast.get_docstring(tree, clean=False) or ""
+    return summary
 
 
 class _Module:
@@ -50,6 +53,7 @@ class _Module:
         self._body(body)
         summary.last_line = body[-1].end_lineno or 0 if body else 0
         summary.imports = list(self._imports)
+        summary.exports = self._exports(body)
         summary.names, past = live(self._events, self._reach())
         for number, gone in past.items():
             summary.parts[number] = summary.parts[number]._replace(past=tuple(gone))
@@ -88,6 +92,26 @@ class _Module:
         for part in self._summary.parts:
             for ref in [ref for ref in part.refs if ref.partition(".")[0] in hidden]:
                 del part.refs[ref]
+
+    def _exports(self, body: list[ast.stmt]) -> list[str] | None:
+        """What ``__all__`` lists, if one statement says it in words and none changes it."""
+        said = [
+            node.value
+            for node in body
+            if isinstance(node, ast.Assign) and list(map(dotted, node.targets)) == [_ALL]
+        ]
+        bound = sum(_ALL in event.binds for event in self._events)
+        touched = any(t.ref == _ALL for part in self._summary.parts for t in part.touches)
+        if (
+            len(said) != 1
+            or bound != 1
+            or touched
+            or not isinstance(said[0], (ast.List, ast.Tuple))
+        ):
+            return None
+        names = [each.value for each in said[0].elts if isinstance(each, ast.Constant)]
+        texts = [name for name in names if isinstance(name, str)]
+        return texts if len(texts) == len(said[0].elts) else None
 
     # Statements
 

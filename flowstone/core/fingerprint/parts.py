@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from flowstone.core.fingerprint.canonical import Function
 
-BUILTINS = frozenset(dir(builtins)) - {"exec", "eval", "__import__", "open", "input"}
+BUILTINS = frozenset(dir(builtins)) - {"__doc__", "exec", "eval", "__import__", "open", "input"}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _HOOK = "__init_subclass__"
 
@@ -135,6 +135,7 @@ class Maker:
             mutates=tuple(uses.mutates),
             touches=tuple(uses.touches),
             reads_docs=uses.reads_docs,
+            reads_hints=uses.reads_hints,
             is_conditional=bool(branch.digest),
             secrets=tuple(map(self._span, secrets_in(node))) if suspect else (),
         )
@@ -156,7 +157,8 @@ class Maker:
         other = Reader(self._undressed).read(*dressed, *filter(None, hints)).refs
         inside = next(each.inside for each in reader.inner if each.node is node)
         own = reader.refs_inside()[inside]
-        return tuple(ref for ref in uses.refs if ref not in other and ref not in own)
+        # what calls refer to in words is in no scope, and may be the body's
+        return tuple(r for r in uses.refs if ":" not in r and r not in other and r not in own)
 
     def _inner(self, node: ast.AST, reader: Reader) -> list[Part]:
         """Functions, lambdas and classes that are made while other code runs."""
@@ -167,7 +169,7 @@ class Maker:
     def _inside(self, inner: Inner, refs: dict[str, int], uses: Uses) -> Part:
         node = inner.node
         part = self._part("function", inner.inside.qualname, "", node, Uses())
-        part = part._replace(refs=refs, reads_docs=uses.reads_docs)
+        part = part._replace(refs=refs, reads_docs=uses.reads_docs, reads_hints=uses.reads_hints)
         if not isinstance(node, FUNCTIONS):
             own = canonical.digest("code", node, undressed=self._undressed)
             kind = "class" if isinstance(node, ast.ClassDef) else "function"

@@ -16,6 +16,7 @@ from flowstone.core.fingerprint.names import (
     joined,
     modules_of,
     unquoted,
+    words,
 )
 from flowstone.core.fingerprint.scopes import MUTATE, Inner, Inward, Scope, Touch, Uses
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from flowstone.core.fingerprint.canonical import Function
 
+_DOCS = frozenset({"__doc__", "getdoc"})
+_HINTS = words("__annotations__ get_annotations get_type_hints getfullargspec signature")
+_LOOKS = frozenset({"__doc__", "__annotations__"})
 _LOADERS = frozenset({"exec_module", "load_module"})
 _DYNAMIC_LOADER = "importlib.util:exec_module"
 
@@ -97,8 +101,8 @@ class Reader:
                 else:
                     self._bind(node.id)
             elif kind is ast.Constant:
-                if node.value == "__doc__":
-                    self.uses.reads_docs = True
+                if node.value in _LOOKS:
+                    self._look(node.value)
             else:
                 handler = self._HANDLERS.get(kind)
                 if handler is not None:
@@ -121,8 +125,7 @@ class Reader:
 
     def _attribute(self, node: ast.Attribute) -> None:
         name = dotted(node)
-        if node.attr in {"__doc__", "getdoc"}:
-            self.uses.reads_docs = True
+        self._look(node.attr)
         if type(node.ctx) is not ast.Load:
             self._store(node, name)
         elif name:
@@ -146,6 +149,13 @@ class Reader:
             self._stack.append(inner)
             if names[0] in _LOADERS:
                 self._refer(node, _DYNAMIC_LOADER)
+
+    def _look(self, name: str) -> None:
+        """Note what looks at docstrings or annotations."""
+        if name in _DOCS:
+            self.uses.reads_docs = True
+        elif name in _HINTS:
+            self.uses.reads_hints = True
 
     def _refer(self, node: ast.expr, ref: str) -> None:
         if ref != ":":
@@ -196,11 +206,11 @@ class Reader:
         body = executed(node) if callee in {"exec", "eval"} else None
         if body is not None:
             self._stack += [*body, *node.args[1:]]
+            self._effects(node, callee)
             return
         if callee in {"setattr", "delattr"}:
             self._set_by_name(node)
-        if callee == "getdoc":
-            self.uses.reads_docs = True
+        self._look(callee.rpartition(".")[2])
         if callee == "globals":
             self._refer(node, ":")
         if callee:

@@ -50,6 +50,7 @@ class Uses:
     binds: dict[str, None] = field(default_factory=dict)
     imports: dict[str, None] = field(default_factory=dict)
     reads_docs: bool = False
+    reads_hints: bool = False
 
 
 class Scope:

@@ -47,6 +47,7 @@ class Part(NamedTuple):
     literal: str = ""
     target: str = ""
     reads_docs: bool = False
+    reads_hints: bool = False
     is_decorated: bool = False
     is_asset: bool = False
     is_conditional: bool = False
@@ -64,8 +65,9 @@ class Summary:
     others; ``inner`` those of functions, lambdas and classes inside other statements, from
     ``first_inner`` on. ``stars`` are modules whose names are all imported, with the number of the
     part they come after; ``imports`` all modules that are imported anywhere, ``typed`` what type
-    checkers alone see. ``whole`` is a reason why the text could not be read; then it counts as
-    a whole.
+    checkers alone see; ``exports`` what ``__all__`` lists, if that is said in words; ``doc`` the
+    module's docstring. ``whole`` is a reason why the text could not be read; then it counts as a
+    whole.
     """
 
     parts: list[Part] = field(default_factory=list)
@@ -77,6 +79,8 @@ class Summary:
     typed: dict[str, str] = field(default_factory=dict)
     last_line: int = 0
     whole: str = ""
+    exports: list[str] | None = None
+    doc: str = ""
 
     def dump(self) -> bytes:
         """As bytes with a checksum, for ``load``."""
