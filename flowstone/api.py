@@ -19,6 +19,7 @@ from flowstone.runner.ledger import moves
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
 from flowstone.runner.step import Version
 from flowstone.settings import Settings
+from flowstone.sources import class_code
 from flowstone.sources.observe import read_inputs
 from flowstone.store.connect import open_store
 from flowstone.targets import chosen, collect
@@ -66,7 +67,12 @@ class Flowstone:
 
     def _set_up(self, settings: Settings, store: MaterializationStore | None) -> None:
         self.settings = settings
-        self.values = ValueStore(settings.values, pickle=settings.pickle, cache=self._cache)
+        self.values = ValueStore(
+            settings.values,
+            pickle=settings.pickle,
+            cache=self._cache,
+            class_code=functools.partial(class_code, cache=self._cache / "code"),
+        )
         self._given = store
         self._store: MaterializationStore | None = None
         self._stack = contextlib.AsyncExitStack()

@@ -7,15 +7,17 @@ was put in the place of something else.
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 from flowstone.core.code import Code
 from flowstone.core.hashing import combine
-from flowstone.sources.codebase import look
+from flowstone.sources.codebase import look, look_at_classes
 from flowstone.sources.project import is_project as is_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from flowstone.core.asset import AnyAsset
@@ -38,3 +40,15 @@ def codes(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Co
         else:
             followed.append(asset)
     return pinned | look(followed, cache)
+
+
+def class_code(classes: AbstractSet[type], cache: Path | None = None) -> str:
+    """A digest of the code of some classes, all that they reach included.
+
+    An empty text if none of them is the project's. Code that can't be followed gives another
+    digest each time.
+    """
+    code = look_at_classes(frozenset(classes), cache) if classes else None
+    if code is None:
+        return ""
+    return code.version or combine("unknown", uuid.uuid4().hex)

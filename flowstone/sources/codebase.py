@@ -49,11 +49,22 @@ def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Cod
         groups[_installed(asset)].append(asset)
     with _lock, _uncollected():
         for own, group in groups.items():
-            view = _views.get(own)
-            if view is None or not view.is_current():
-                view = _views[own] = _View(ProjectModules(Summaries(cache), own))
-            found |= view.codes(group)
+            found |= _view(own, cache).codes(group)
     return found
+
+
+def look_at_classes(classes: frozenset[type], cache: Path | None = None) -> Code | None:
+    """The code of some classes together, or None if none of them is the project's."""
+    with _lock, _uncollected():
+        return _view(None, cache).of_classes(classes)
+
+
+def _view(own: Path | None, cache: Path | None) -> _View:
+    """The last look, or a new one if anything has changed."""
+    view = _views.get(own)
+    if view is None or not view.is_current():
+        view = _views[own] = _View(ProjectModules(Summaries(cache), own))
+    return view
 
 
 @contextmanager
@@ -87,6 +98,7 @@ class _View:
         self._imports: dict[str, list[str]] = {}
         self._closures: dict[frozenset[str], frozenset[str]] = {}
         self._found: dict[str, tuple[MadeOf, Code]] = {}
+        self._classes: dict[frozenset[type], Code | None] = {}
 
     def is_current(self) -> bool:
         """Whether modules, files and live objects are as they were."""
@@ -105,6 +117,15 @@ class _View:
             codes = self._look(made_of)
             self._found = {name: (made, codes[name]) for name, made in made_of.items()}
         return {name: self._found[name][1] for name in made_of}
+
+    def of_classes(self, classes: frozenset[type]) -> Code | None:
+        """The code of some classes together, or None if none of them is the project's."""
+        if classes not in self._classes:
+            ordered = sorted(classes, key=lambda each: (each.__qualname__, each.__module__))
+            found = self._live.follow(ordered)
+            made_of = {"": MadeOf(found, frozenset())}
+            self._classes[classes] = self._look(made_of)[""] if found.edges else None
+        return self._classes[classes]
 
     def _look(self, made_of: dict[str, MadeOf]) -> dict[str, Code]:
         closures = {name: self._closure(made.code) for name, made in made_of.items()}
