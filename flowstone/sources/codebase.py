@@ -131,7 +131,7 @@ class _View:
         closures = {name: self._closure(made.code) for name, made in made_of.items()}
         every = sorted(frozenset[str]().union(*closures.values()))
         modules = filter(None, map(self._modules.module, every))
-        influences = Influences(self._linker, self._expander.reach, modules)
+        influences = Influences(self._linker, self._expander.near, modules)
         across = {each: influences.among(each) for each in set(closures.values())}
         graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
         for name, made in made_of.items():

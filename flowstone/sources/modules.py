@@ -15,7 +15,7 @@ from flowstone.sources.loaded import EditedError, text_of
 from flowstone.sources.project import home, is_project, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import CodeType, FrameType
 
     from flowstone.sources.cache import Summaries
@@ -68,9 +68,8 @@ class ProjectModules:
         if name.startswith(f"{MAIN}@"):
             namespace = known.namespace if known is not None else None
             return None if namespace is None else cells_of(namespace, self._line(namespace))
-        loaded = sys.modules.get(name)
-        if loaded is not None:
-            namespace = vars(loaded)
+        namespace = _loaded(name)
+        if namespace is not None:
             cut = self._line(namespace) if known is not None else None
             return id(namespace), id(namespace.get("__spec__")), cut
         if known is not None:
@@ -90,9 +89,8 @@ class ProjectModules:
     def of_namespace(self, namespace: Mapping[str, Any]) -> Module | None:
         """The module whose global names these are; None if it is not the project's."""
         name = namespace.get("__name__")
-        loaded = sys.modules.get(name) if isinstance(name, str) else None
-        if loaded is not None and vars(loaded) is namespace:
-            found = self.module(str(name))
+        if isinstance(name, str) and _loaded(name) is namespace:
+            found = self.module(name)
             return self._notebook(namespace) if found is None and name == MAIN else found
         file = namespace.get("__file__")
         if not isinstance(file, str) or not Path(file).is_file():
@@ -138,8 +136,7 @@ class ProjectModules:
     def _found(self, name: str) -> Module | None:
         if name.partition(".")[0] in sys.stdlib_module_names:
             return None
-        loaded = sys.modules.get(name)
-        namespace = None if loaded is None else vars(loaded)
+        namespace = _loaded(name)
         file = None if namespace is None else namespace.get("__file__")
         spec = None if isinstance(file, str) else self._spec(name)
         if spec is not None:
@@ -166,8 +163,7 @@ class ProjectModules:
         package, _, _ = name.rpartition(".")
         if package:
             around = self._spec(package)
-            places = around and around.submodule_search_locations
-            return PathFinder.find_spec(name, list(places)) if places else None
+            return _find_in((around and around.submodule_search_locations) or (), name)
         for finder in sys.meta_path:
             try:
                 spec = finder.find_spec(name, None)
@@ -233,6 +229,25 @@ def running_lines() -> dict[int, int]:
                 lines.setdefault(id(frame.f_globals), frame.f_lineno)
             frame = frame.f_back
     return lines
+
+
+def _find_in(places: Iterable[str], name: str) -> ModuleSpec | None:
+    """The spec of a module in a package's folders.
+
+    It is looked for by its last name: for a dotted one, parts of the import system want the package
+    to be loaded.
+    """
+    folders = list(places)
+    spec = PathFinder.find_spec(name.rpartition(".")[2], folders) if folders else None
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec.submodule_search_locations = list(spec.submodule_search_locations)
+    return spec
+
+
+def _loaded(name: str) -> dict[str, Any] | None:
+    """The global names of a module that is loaded; what else may stand in its place has none."""
+    namespace = getattr(sys.modules.get(name), "__dict__", None)
+    return namespace if isinstance(namespace, dict) else None
 
 
 def _stamp(file: str) -> tuple[int, int] | None:

@@ -68,6 +68,8 @@ def test_digests_are_golden() -> None:
         ("@d\ndef f(a: int): pass", "@d\ndef f(a: str): pass"),
         ("class C:\n    a: int", "class C:\n    a: str"),
         ("x = f'{a!r}'", "x = f'{a!s}'"),
+        ("match x:\n    case True: a()", "match x:\n    case False: a()"),
+        ("match x:\n    case None: a()", "match x:\n    case _: a()"),
         ("x = f'{a}b'", "x = f'{a}' 'c'"),
         ("x = '\\ud800'", "x = '\\ud801'"),
     ],

@@ -147,7 +147,7 @@ class _Writer:
                 stack += held[::-1]
             elif item is None:
                 out.append("-")
-            elif kind is int:
+            elif kind is int or kind is bool:
                 out.append(f"{item};")
             elif kind is _Enter:
                 self._in_function = item.in_function

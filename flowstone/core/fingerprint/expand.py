@@ -89,7 +89,6 @@ class Expander:
         self._linker = linker
         self._living = living
         self._known: dict[Node, Expansion] = {}
-        self._reached: dict[Node, set[Node]] = {}
         self._extras: dict[Node, Extra | None] = {}
 
     def expand(self, node: Node) -> Expansion:
@@ -107,19 +106,9 @@ class Expander:
                 return False
         return True
 
-    def reach(self, node: Node) -> set[Node]:
-        """A node and all that it reaches by its own text."""
-        found = self._reached.get(node)
-        if found is None:
-            found = {node}
-            todo = [node]
-            while todo:
-                for _, near in self.expand(todo.pop()).edges:
-                    if near not in found:
-                        found.add(near)
-                        todo.append(near)
-            self._reached[node] = found
-        return found
+    def near(self, node: Node) -> list[Node]:
+        """What a node reaches next."""
+        return [near for _, near in self.expand(node).edges]
 
     def _expand(self, node: Node) -> Expansion:
         module = self._linker.module(node.module)

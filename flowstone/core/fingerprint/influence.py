@@ -51,10 +51,10 @@ class Influences:
     """Who changes what among some modules."""
 
     def __init__(
-        self, linker: Linker, reach: Callable[[Node], Iterable[Node]], modules: Iterable[Module]
+        self, linker: Linker, near: Callable[[Node], Iterable[Node]], modules: Iterable[Module]
     ) -> None:
         self._linker = linker
-        self._reach = reach
+        self._near = near
         self._modules = list(modules)
         self._nodes: dict[str, dict[int, Node]] = {}
         self._effects: dict[Effect, None] = {}
@@ -181,19 +181,30 @@ class Influences:
 
     def _called(self) -> None:
         """A statement that calls what changes a container adds to the container."""
-        changers: dict[Node, list[Node]] = defaultdict(list)
-        for target, functions in self._mutated.items():
-            for function in functions:
-                changers[function].append(target)
+        callers: dict[Node, dict[Node, None]] = defaultdict(dict)
         for module in self._modules:
             for number, part in enumerate(module.summary.parts):
                 called = part.eager if part.kind == "class" and self._hooked else part.calls
-                starts = [node for ref in called for node in self._defs(module, ref)]
-                if starts:
-                    by = self._node(module, number)
-                    for node in {each for start in starts for each in self._reach(start)}:
-                        for target in changers.get(node, ()):
-                            self._add(target, by)
+                for start in {node for ref in called for node in self._defs(module, ref)}:
+                    callers[start][self._node(module, number)] = None
+        back = self._backwards(callers)
+        for target, functions in self._mutated.items():
+            for start in _reached(functions, back):
+                for by in callers.get(start, ()):
+                    self._add(target, by)
+
+    def _backwards(self, starts: Iterable[Node]) -> dict[Node, list[Node]]:
+        """By whom each node is reached directly, among all that the given ones reach."""
+        back: dict[Node, list[Node]] = {start: [] for start in starts}
+        todo = list(back)
+        while todo:
+            node = todo.pop()
+            for near in self._near(node):
+                if near not in back:
+                    back[near] = []
+                    todo.append(near)
+                back[near].append(node)
+        return back
 
     def _defs(self, module: Module, ref: str) -> list[Node]:
         return [node for node in self._linker.resolve(module, ref) if node.kind == "def"]
@@ -212,3 +223,14 @@ def _is_rebound(module: Module, number: int, touch: Touch, target: Node) -> bool
     return not any(
         each < min(made_by) and touch.ref in module.summary.parts[each].eager for each in keeping
     )
+
+
+def _reached(starts: Iterable[Node], edges: dict[Node, list[Node]]) -> set[Node]:
+    found = set(starts)
+    todo = list(found)
+    while todo:
+        for near in edges.get(todo.pop(), ()):
+            if near not in found:
+                found.add(near)
+                todo.append(near)
+    return found
