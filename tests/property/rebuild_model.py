@@ -150,8 +150,8 @@ def files_of(asset: str) -> tuple[str, str]:
     return f"{asset}.txt", f"{asset}-other.txt"
 
 
-#: What one run is told: rates, and which assets read their other file.
-Settings: TypeAlias = "tuple[dict[str, int], frozenset[str]]"
+#: An asset's name, code, inputs, config and file content.
+Ingredients: TypeAlias = tuple[str, object, tuple[int, ...], int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class Now:
         helpers = tuple((each, form.number, form.writing) for each, form in below)
         return form.number, writing, name in self.state.broken, helpers
 
-    def ingredients(self, name: str, numbers: dict[str, int]) -> object:
+    def ingredients(self, name: str, numbers: dict[str, int]) -> Ingredients:
         """All that decides what an asset's value is."""
         takes = tuple(numbers[take.name] for take in self.shape.assets[name].takes)
         return name, self.code(name), takes, self.rate(name), self.content(name)
