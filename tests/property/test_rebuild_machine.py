@@ -535,8 +535,8 @@ def _listening(executed: Executed) -> Iterator[None]:
 
 
 def _settings(examples: int, steps: int) -> settings:
-    """The same examples each time; others, as many as EXAMPLES says, if it is set."""
-    more = int(os.environ.get("EXAMPLES", "0"))
+    """The same examples each time; others, as many as REBUILD_EXAMPLES says, if it is set."""
+    more = int(os.environ.get("REBUILD_EXAMPLES", "0"))
     return settings(
         max_examples=more or examples,
         stateful_step_count=steps,
