@@ -459,7 +459,7 @@ def _made(draw: st.DrawFn, name: str, helpers: dict[str, Helper], before: list[s
         for need in needs
     )
     module = draw(st.integers(2, 3))
-    wraps: list[Wrap] = ["int", "text", "list", "tuple"]
+    wraps: list[Wrap] = ["int", "tuple", "text", "list", "list"]
     chance = st.sampled_from([False, False, True])
     return Made(
         name,
@@ -467,8 +467,8 @@ def _made(draw: st.DrawFn, name: str, helpers: dict[str, Helper], before: list[s
         takes,
         _uses(draw, helpers, module, 3, WAYS),
         draw(st.sampled_from(wraps)),
-        rate=draw(chance),
-        source=draw(chance),
+        rate=draw(st.booleans()),
+        source=draw(st.booleans()),
         in_closure=draw(chance),
         is_async=draw(chance),
         always=draw(st.sampled_from([False] * 9 + [True])),

@@ -218,10 +218,11 @@ class Rebuild(RuleBasedStateMachine):
         self._edited(then)
 
     @precondition(lambda self: self._shape.sources)
-    @rule(file=INDEX, number=NUMBERS, then=THEN)
-    def edit_an_input_file(self, file: int, number: int, then: Run | None) -> None:
-        files = list(self._state.files)
-        self._state.files[files[file % len(files)]] = number
+    @rule(asset=INDEX, other=st.sampled_from([False, False, True]), number=NUMBERS, then=THEN)
+    def edit_an_input_file(self, asset: int, other: bool, number: int, then: Run | None) -> None:
+        sources = self._shape.sources
+        file = files_of(sources[asset % len(sources)])[other]
+        self._state.files[file] = number
         self._edited(then)
 
     @rule(asset=INDEX, then=THEN)
@@ -553,7 +554,7 @@ def test_any_history_over_the_store_in_memory() -> None:
             store = MemoryStore()
             super().__init__(lambda home: Flowstone(store=store, home=home))
 
-    run_state_machine_as_test(InMemory, settings=_settings(25, 20))
+    run_state_machine_as_test(InMemory, settings=_settings(40, 20))
 
 
 def test_any_history_over_postgres(postgres_18: EmbeddedServer) -> None:
