@@ -21,8 +21,8 @@ MODULES = ("rebuild_deep", "rebuild_help", "rebuild_one", "rebuild_two")
 LOG = "rebuild"
 #: Values are small numbers, so that edits often come out the same.
 MODULUS = 4
-#: Characters and items that make a value too big for its row.
-BIG_TEXT, BIG_LIST = 70_000, 35_000
+#: Characters that make a value too big for its row.
+BIG = 70_000
 
 Kind = Literal[
     "constant",
@@ -150,8 +150,8 @@ def files_of(asset: str) -> tuple[str, str]:
     return f"{asset}.txt", f"{asset}-other.txt"
 
 
-#: What one run is told: rates, and which assets read their other file.
-Settings: TypeAlias = "tuple[dict[str, int], frozenset[str]]"
+#: An asset's name, code, inputs, config and file content.
+Ingredients: TypeAlias = tuple[str, object, tuple[int, ...], int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class Now:
         helpers = tuple((each, form.number, form.writing) for each, form in below)
         return form.number, writing, name in self.state.broken, helpers
 
-    def ingredients(self, name: str, numbers: dict[str, int]) -> object:
+    def ingredients(self, name: str, numbers: dict[str, int]) -> Ingredients:
         """All that decides what an asset's value is."""
         takes = tuple(numbers[take.name] for take in self.shape.assets[name].takes)
         return name, self.code(name), takes, self.rate(name), self.content(name)
@@ -210,17 +210,17 @@ def wrapped(wrap: Wrap, name: str, number: int) -> Any:
         case "int":
             return number
         case "text":
-            return f"{name}:{number}:" + "x" * BIG_TEXT
+            return f"{name}:{number}:" + "x" * BIG
         case "list":
-            return [number, name] + [0] * BIG_LIST
+            return [number, name, "x" * BIG]
         case "tuple":
             return (number, name)
 
 
 _WRAPS: dict[Wrap, str] = {
     "int": "total",
-    "text": f'f"{{name}}:{{total}}:" + "x" * {BIG_TEXT}',
-    "list": f"[total, name] + [0] * {BIG_LIST}",
+    "text": f'f"{{name}}:{{total}}:" + "x" * {BIG}',
+    "list": f'[total, name, "x" * {BIG}]',
     "tuple": "(total, name)",
 }
 _READS: dict[Wrap, str] = {
@@ -459,7 +459,7 @@ def _made(draw: st.DrawFn, name: str, helpers: dict[str, Helper], before: list[s
         for need in needs
     )
     module = draw(st.integers(2, 3))
-    wraps: list[Wrap] = ["int", "text", "list", "tuple"]
+    wraps: list[Wrap] = ["int", "tuple", "text", "list", "list"]
     chance = st.sampled_from([False, False, True])
     return Made(
         name,
@@ -467,8 +467,8 @@ def _made(draw: st.DrawFn, name: str, helpers: dict[str, Helper], before: list[s
         takes,
         _uses(draw, helpers, module, 3, WAYS),
         draw(st.sampled_from(wraps)),
-        rate=draw(chance),
-        source=draw(chance),
+        rate=draw(st.booleans()),
+        source=draw(st.booleans()),
         in_closure=draw(chance),
         is_async=draw(chance),
         always=draw(st.sampled_from([False] * 9 + [True])),

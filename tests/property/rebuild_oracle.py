@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flowstone.core.records import Materialization, ValuePointer
-    from tests.property.rebuild_model import Now
+    from tests.property.rebuild_model import Ingredients, Now
 
 #: Why a step runs; only ``changed`` is one that no record could stand in for.
 Reason = Literal["changed", "forced", "always", "verified", "lost"]
@@ -31,11 +31,27 @@ class Asked:
 
 @dataclass
 class Expected:
-    """Why each step runs that runs, how each ends, and the numbers in all values."""
+    """Why each step runs that runs, how each ends, and the numbers in all values.
+
+    ``in_vain`` are lost values that may be made again for steps which then can't run, because
+    something else that they need failed.
+    """
 
     reasons: dict[str, Reason] = field(default_factory=dict)
     endings: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
+    in_vain: set[str] = field(default_factory=set)
+
+    @property
+    def hindered(self) -> set[str]:
+        """Steps that read nothing, but might have, had nothing failed."""
+        skipped = {name for name, ending in self.endings.items() if ending == "skipped"}
+        return skipped | self.in_vain
+
+    def remake(self, name: str) -> None:
+        """A lost value is made again."""
+        self.reasons[name] = "lost"
+        self.endings[name] = "materialized"
 
 
 class Oracle:
@@ -43,7 +59,7 @@ class Oracle:
 
     def __init__(self, values: Path) -> None:
         self.values = values
-        self._records: dict[object, ValuePointer] = {}
+        self._records: dict[Ingredients, ValuePointer] = {}
 
     def learn(self, now: Now, rows: Iterable[Materialization]) -> None:
         """Take in the successes among the rows of a run."""
@@ -52,20 +68,38 @@ class Oracle:
             if row.status == "success" and row.value is not None:
                 self._records[now.ingredients(row.asset_name, numbers)] = row.value
 
+    def forget(self, name: str) -> bool:
+        """Whatever was recorded of an asset is invalid; whether there was anything."""
+        known = [key for key in self._records if key[0] == name]
+        for key in known:
+            del self._records[key]
+        return bool(known)
+
     def knows(self, now: Now, name: str) -> bool:
         """Whether a success of just these ingredients was recorded."""
         return now.ingredients(name, now.numbers()) in self._records
 
+    def is_of(self, now: Now, name: str, made: Materialization) -> bool:
+        """Whether a materialization has the value that the ingredients of now come to."""
+        value = self._records[now.ingredients(name, now.numbers())]
+        return made.value is not None and made.value.content_digest == value.content_digest
+
+    def file(self, now: Now, name: str) -> Path | None:
+        """Where the recorded value of an asset is, unless there is none or it is in its row."""
+        pointer = self._records.get(now.ingredients(name, now.numbers()))
+        if pointer is None or pointer.inline is not None:
+            return None
+        return self.values / pointer.content_digest[:2] / pointer.content_digest
+
     def condition(self, now: Now, name: str) -> Condition:
         """How the recorded value of an asset is now."""
-        pointer = self._records[now.ingredients(name, now.numbers())]
-        if pointer.inline is not None:
+        file, pointer = self.file(now, name), self._records[now.ingredients(name, now.numbers())]
+        if file is None:
             return "sound"
-        digest = pointer.content_digest
-        file = self.values / digest[:2] / digest
         if not file.is_file() or file.stat().st_size != pointer.size:
             return "gone"
-        return "sound" if content_digest(file.read_bytes()) == digest else "altered"
+        digest = content_digest(file.read_bytes())
+        return "sound" if digest == pointer.content_digest else "altered"
 
     def expect(self, now: Now, asked: Asked) -> Expected:
         """What a run must do, and what it must come to."""
@@ -108,15 +142,14 @@ class Oracle:
             if found.endings[name] not in {"reused", "verified"}:
                 continue
             condition = self.condition(now, name)
-            takers = [each for each in found.reasons if self._reads(now, each, name)]
-            if (
-                (condition == "gone" and name in asked_for)
-                or (condition == "gone" and takers)
-                or (condition == "altered" and takers and not asked.verify)
-            ):
-                found.reasons[name] = "lost"
-                found.endings[name] = "materialized"
+            lost = condition == "gone" or (condition == "altered" and not asked.verify)
+            wanted = condition == "gone" and name in asked_for
+            if wanted or (lost and self._is_read(now, name, set(found.reasons))):
+                found.remake(name)
+            elif lost and self._is_read(now, name, found.hindered):
+                found.in_vain.add(name)
 
     @staticmethod
-    def _reads(now: Now, name: str, source: str) -> bool:
-        return any(take.name == source and take.passed for take in now.shape.assets[name].takes)
+    def _is_read(now: Now, source: str, by: set[str]) -> bool:
+        takes = [take for name in by for take in now.shape.assets[name].takes]
+        return any(take.name == source and take.passed for take in takes)

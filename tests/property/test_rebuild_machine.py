@@ -95,6 +95,7 @@ RUNS = st.one_of(
         st.booleans(),
     ),
 )
+WAYS_TO_DAMAGE = st.sampled_from(["delete", "truncate", "flip"])
 #: What comes after an edit: usually a run.
 THEN = st.one_of(RUNS, RUNS, st.none())
 
@@ -174,6 +175,7 @@ class Rebuild(RuleBasedStateMachine):
         self._oracle = Oracle(self._folder / "home" / "values")
         self._shape = Shape({}, {})
         self._states: list[State] = []
+        self._current: dict[str, Materialization] = {}
 
     def teardown(self) -> None:
         self._stack.close()
@@ -216,10 +218,11 @@ class Rebuild(RuleBasedStateMachine):
         self._edited(then)
 
     @precondition(lambda self: self._shape.sources)
-    @rule(file=INDEX, number=NUMBERS, then=THEN)
-    def edit_an_input_file(self, file: int, number: int, then: Run | None) -> None:
-        files = list(self._state.files)
-        self._state.files[files[file % len(files)]] = number
+    @rule(asset=INDEX, other=st.sampled_from([False, False, True]), number=NUMBERS, then=THEN)
+    def edit_an_input_file(self, asset: int, other: bool, number: int, then: Run | None) -> None:
+        sources = self._shape.sources
+        file = files_of(sources[asset % len(sources)])[other]
+        self._state.files[file] = number
         self._edited(then)
 
     @rule(asset=INDEX, then=THEN)
@@ -240,12 +243,25 @@ class Rebuild(RuleBasedStateMachine):
 
     # Losses
 
-    @rule(index=INDEX, way=st.sampled_from(["delete", "truncate", "flip"]), then=THEN)
-    def damage_a_value(self, index: int, way: str, then: Run | None) -> None:
-        files = self._value_files()
-        if files:
-            _damage(files[index % len(files)], way)
+    @rule(asset=INDEX, way=WAYS_TO_DAMAGE, then=THEN)
+    def damage_a_value(self, asset: int, way: str, then: Run | None) -> None:
+        """That of an asset as it is now, if it was made and is kept in a file."""
+        now = self._now(Run())
+        file = self._oracle.file(now, self._asset(asset))
+        if file is not None and file.exists():
+            _damage(file, way)
         self._edited(then)
+
+    @rule(asset=INDEX, way=WAYS_TO_DAMAGE)
+    def damage_a_value_that_is_read(self, asset: int, way: str) -> None:
+        self.damage_a_value(asset, way, None)
+        name = self._asset(asset)
+        takers = [
+            number
+            for number, made in enumerate(self._shape.assets.values())
+            if any(take.name == name for take in made.takes)
+        ]
+        self.run(Run(targets=frozenset(takers), force=frozenset(takers[:1])))
 
     @rule(one=INDEX, other=INDEX, then=THEN)
     def swap_values(self, one: int, other: int, then: Run | None) -> None:
@@ -257,6 +273,16 @@ class Rebuild(RuleBasedStateMachine):
                 file.write_bytes(held)
         self._edited(then)
 
+    @rule(asset=INDEX, downstream=st.booleans(), then=THEN)
+    def invalidate(self, asset: int, downstream: bool, then: Run | None) -> None:
+        name = self._asset(asset)
+        now, _ = self._begun(Run())
+        gone = anyio.run(self._invalidated, now, name, downstream)
+        below = {each for each in now.shape.assets if name in now.shape.needed(frozenset({each}))}
+        scope = below if downstream else {name}
+        assert set(gone) == {each for each in scope if self._oracle.forget(each)}
+        self._edited(then)
+
     # Runs
 
     @rule(run=RUNS)
@@ -266,6 +292,8 @@ class Rebuild(RuleBasedStateMachine):
         expected = self._oracle.expect(now, asked)
         hidden = self._altered(now, expected)
         result = anyio.run(functools.partial(self._materialized, run, now, asked))
+        for name in expected.in_vain & self._executed.counts.keys():
+            expected.remake(name)
         assert self._executed.counts == Counter(expected.reasons.keys()), expected.reasons
         assert result.statuses == expected.endings
         self._oracle.learn(now, result.rows)
@@ -288,7 +316,7 @@ class Rebuild(RuleBasedStateMachine):
         self._executed.failing = self._assets(failing)
         result = anyio.run(functools.partial(self._materialized, run, now, asked))
         counts = self._executed.counts
-        assert counts <= Counter(expected.reasons.keys())
+        assert counts <= Counter({*expected.reasons, *expected.in_vain})
         failed = {name for name in counts if name in self._executed.failing}
         assert all(result.statuses[name] == "failed" for name in failed)
         assert failed or result.statuses == expected.endings
@@ -310,7 +338,7 @@ class Rebuild(RuleBasedStateMachine):
             pass
         for thread in set(threading.enumerate()) - before:
             thread.join()
-        assert self._executed.counts <= Counter(expected.reasons.keys())
+        assert self._executed.counts <= Counter({*expected.reasons, *expected.in_vain})
         self._oracle.learn(now, end.rows)
         recorded = {row.asset_name for row in end.rows if row.status == "success"}
         assert way == "store" or end.made <= recorded
@@ -339,25 +367,41 @@ class Rebuild(RuleBasedStateMachine):
     def _value_files(self) -> list[Path]:
         return sorted(each for each in self._oracle.values.rglob("*") if each.is_file())
 
-    def _begun(self, run: Run) -> tuple[Now, Asked]:
-        """The pipeline written down as this run finds it, and what the run is asked for."""
+    def _now(self, run: Run) -> Now:
+        """The pipeline as a run finds it."""
         rates = {self._asset(index): rate for index, rate in run.rates}
         rated = {name: rate for name, rate in rates.items() if self._shape.assets[name].rate}
         elsewhere = self._assets(run.elsewhere) & set(self._shape.sources)
-        now = Now(self._shape, self._state.copy(), rated, elsewhere)
+        return Now(self._shape, self._state.copy(), rated, elsewhere)
+
+    def _begun(self, run: Run) -> tuple[Now, Asked]:
+        """The pipeline written down as this run finds it, and what the run is asked for."""
+        now = self._now(run)
         write(self._folder / "code", now)
         self._executed.counts = Counter()
         self._executed.failing = frozenset()
         return now, Asked(self._assets(run.targets), self._assets(run.force), run.verify)
 
     def _altered(self, now: Now, expected: Expected) -> set[str]:
-        """Steps whose loss nobody sees before their values are read."""
-        lost = {name for name, reason in expected.reasons.items() if reason == "lost"}
-        return {name for name in lost if self._oracle.condition(now, name) == "altered"}
+        """Steps whose loss shows only when their values are read."""
+        known = {name for name in expected.endings if self._oracle.knows(now, name)}
+        return {name for name in known if self._oracle.condition(now, name) == "altered"}
 
     async def _materialized(self, run: Run, now: Now, asked: Asked) -> RunResult:
         async with self._opening(self._folder / "home") as opened:
-            return await self._materialize(opened, run, now, asked)
+            result = await self._materialize(opened, run, now, asked)
+            self._current = await opened.store.current(list(now.shape.assets), self._folder.name)
+            return result
+
+    async def _invalidated(self, now: Now, name: str, downstream: bool) -> list[str]:
+        async with self._opening(self._folder / "home") as opened:
+            return await opened.invalidate(
+                name,
+                assets=_imported(now.shape),
+                partition=self._folder.name,
+                reason="a bad machine",
+                downstream=downstream,
+            )
 
     async def _broken_off(self, run: Run, now: Now, asked: Asked, end: End) -> None:
         home = self._folder / "home"
@@ -397,6 +441,7 @@ class Rebuild(RuleBasedStateMachine):
                 assert ending == "reused"
                 assert asked.targets
                 assert name not in asked.targets
+            assert self._oracle.is_of(now, name, self._current[name])
             self._check_value(now, expected, result, name)
 
     def _check_value(self, now: Now, expected: Expected, result: RunResult, name: str) -> None:
@@ -424,6 +469,7 @@ _CAUSES: dict[Reason, set[str]] = {
     "lost": {"value_lost"},
     "changed": {
         "never_made",
+        "invalidated",
         "code_changed",
         "input_changed",
         "config_changed",
@@ -490,8 +536,8 @@ def _listening(executed: Executed) -> Iterator[None]:
 
 
 def _settings(examples: int, steps: int) -> settings:
-    """The same examples each time; others, as many as EXAMPLES says, if it is set."""
-    more = int(os.environ.get("EXAMPLES", "0"))
+    """The same examples each time; others, as many as REBUILD_EXAMPLES says, if it is set."""
+    more = int(os.environ.get("REBUILD_EXAMPLES", "0"))
     return settings(
         max_examples=more or examples,
         stateful_step_count=steps,
