@@ -68,7 +68,10 @@ class RunResult:
         if version.pointer is not None and version.pointer.unread:
             msg = f"the value of asset {name!r} was reused without being read; make it a target"
             raise ValueLostError(msg)
-        return Input(asset, version.pointer).take(self._values)
+        try:
+            return Input(asset, version.pointer).take(self._values)
+        except ValueLostError as error:
+            raise ValueLostError(f"asset {name!r}: {error}; make it anew with force") from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._versions
