@@ -50,8 +50,8 @@ def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Cod
     with _lock, _uncollected():
         for own, group in groups.items():
             view = _views.get(own)
-            if view is None or not view.is_current():
-                view = _views[own] = _View(ProjectModules(Summaries(cache), own))
+            if view is None or view.cache != cache or not view.is_current():
+                view = _views[own] = _View(ProjectModules(Summaries(cache), own), cache)
             found |= view.codes(group)
     return found
 
@@ -78,7 +78,8 @@ class MadeOf(NamedTuple):
 class _View:
     """The code as some assets see it."""
 
-    def __init__(self, modules: ProjectModules) -> None:
+    def __init__(self, modules: ProjectModules, cache: Path | None) -> None:
+        self.cache = cache
         self._modules = modules
         self._linker = Linker(modules)
         self._places = Places(modules)
