@@ -62,8 +62,8 @@ def look_at_classes(classes: frozenset[type], cache: Path | None = None) -> Code
 def _view(own: Path | None, cache: Path | None) -> _View:
     """The last look, or a new one if anything has changed."""
     view = _views.get(own)
-    if view is None or not view.is_current():
-        view = _views[own] = _View(ProjectModules(Summaries(cache), own))
+    if view is None or view.cache != cache or not view.is_current():
+        view = _views[own] = _View(ProjectModules(Summaries(cache), own), cache)
     return view
 
 
@@ -89,7 +89,8 @@ class MadeOf(NamedTuple):
 class _View:
     """The code as some assets see it."""
 
-    def __init__(self, modules: ProjectModules) -> None:
+    def __init__(self, modules: ProjectModules, cache: Path | None) -> None:
+        self.cache = cache
         self._modules = modules
         self._linker = Linker(modules)
         self._places = Places(modules)

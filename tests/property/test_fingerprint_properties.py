@@ -54,8 +54,8 @@ KINDS = {
     ),
     "replaced": "d{n} = {{'{mark}'}}{refs}\ne{n} = frozenset(d{n})\nd{n} = e{n} | set()\n",
     "closure": (
-        "def m{n}():\n    inner = {{'{mark}'}}\n    def get():\n        return inner{refs}\n"
-        "    return get\nd{n} = m{n}()\n"
+        "def z{n}():\n    inner = {{'{mark}'}}\n    def get():\n        return inner{refs}\n"
+        "    return get\nd{n} = z{n}()\n"
     ),
 }
 CALLED = {"function", "lambda", "default", "decorated", "registered", "closure"}

@@ -15,7 +15,6 @@ from flowstone.core.fingerprint.summary import Summary
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Match)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _ALL = "__all__"
 
@@ -137,9 +136,9 @@ class _Module:
                 self._assign(node.target, node.value, node)
         elif isinstance(node, ast.Expr):
             if not isinstance(node.value, ast.Constant):
-                self._add(self._make.other(node, node.value, bare=True))
+                self._add(self._make.other(node))
         elif not isinstance(node, ast.Pass):
-            self._add(self._make.other(node, node, bare=isinstance(node, _BLOCKS)))
+            self._add(self._make.other(node))
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":

@@ -94,10 +94,10 @@ class Maker:
             part = part._replace(literal=_literal(value))
         return Made(part, uses, self._inner(node, reader))
 
-    def other(self, node: ast.stmt, read: ast.AST, *, bare: bool) -> Made:
+    def other(self, node: ast.stmt) -> Made:
         """The part of any other statement, which counts as a whole."""
         reader = Reader(self._undressed)
-        uses = reader.read(read, bare=bare)
+        uses = reader.read(node)
         own = canonical.digest("code", node, undressed=self._undressed)
         name = next(iter(uses.binds), "") or next((each.ref for each in uses.touches), "")
         part = self._part("value", name, own.digest, node, uses)

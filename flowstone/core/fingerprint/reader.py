@@ -46,11 +46,11 @@ class Reader:
         self._scopes = [self._scope]
         self._todo: list[tuple[Scope, list[Any]]] = []
         self._stack: list[Any] = []
+        self._bare: set[int] = set()  # calls whose results nothing takes
         self._is_bare = False
 
-    def read(self, *nodes: ast.AST, bare: bool = False) -> Uses:
-        """Read nodes of the module's scope; ``bare`` ones are calls whose results nothing takes."""
-        self._is_bare = bare
+    def read(self, *nodes: ast.AST) -> Uses:
+        """Read nodes of the module's scope."""
         self._todo.append((self._scope, list(nodes)))
         while self._todo:
             self._scope, self._stack = self._todo.pop()
@@ -170,6 +170,7 @@ class Reader:
             return
         self._name("read", node, name)
         if self._scope.eager:
+            self._is_bare = False
             self._touch("store", name)
         else:
             self._name(MUTATE, node, name)
@@ -223,7 +224,13 @@ class Reader:
         self._stack += [keyword.value for keyword in node.keywords]
         self._effects(node, callee)
 
+    def _expression(self, node: ast.Expr) -> None:
+        call = node.value.value if isinstance(node.value, ast.Await) else node.value
+        self._bare.add(id(call))
+        self._stack.append(node.value)
+
     def _effects(self, node: ast.Call, callee: str) -> None:
+        self._is_bare = id(node) in self._bare
         receiver, _, method = callee.rpartition(".")
         if not self._scope.eager:
             if receiver and method in MUTATORS:
@@ -356,6 +363,7 @@ class Reader:
         ast.Attribute: _attribute,
         ast.Subscript: _subscript,
         ast.AugAssign: _augmented,
+        ast.Expr: _expression,
         ast.Call: _call,
         ast.FunctionDef: _function,
         ast.AsyncFunctionDef: _function,
