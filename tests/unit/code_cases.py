@@ -984,6 +984,9 @@ UNTOUCHED: dict[str, Case] = {
         "return 1\n@",
         "return 2\n@",
     ),
+    "what is made of an item of a table": made(
+        "T", "T = {'a': 'x'}\nOTHER = T['a'].zfill(3)", "zfill(3)", "zfill(4)"
+    ),
     "another function that is decorated alike": made(
         "f()",
         "def d(fn): return fn\n@d\ndef f(): return 1\n@d\ndef g(): return 3",

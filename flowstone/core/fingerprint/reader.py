@@ -229,7 +229,8 @@ class Reader:
             if receiver and method in MUTATORS:
                 self._name(MUTATE, node, receiver)
             return
-        if receiver and method not in READERS:
+        changes = method not in READERS if callee else self._is_bare or method in MUTATORS
+        if receiver and changes:
             self._touch("receiver", receiver, callee)
         elif callee and self._is_bare:
             self._touch("call", callee, callee)
