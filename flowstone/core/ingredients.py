@@ -65,7 +65,9 @@ class Ingredients:
         for name in sorted({*before, *self.upstream}):
             old, new = before.get(name), self.upstream.get(name)
             if old != new:
-                yield Cause("input_changed", name, short(old), short(new))
+                shown = short(old), short(new)
+                # versions of values that aren't kept begin alike: nothing to show
+                yield Cause("input_changed", name, *(shown if len({*shown}) > 1 else ()))
         for name, old, new in _changed(made.inputs.get("config", {}), self.recorded()["config"]):
             yield Cause("config_changed", name, old, new)
         for name, old, new in _changed(made.inputs.get("outside", {}), self.recorded()["outside"]):
