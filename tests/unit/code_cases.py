@@ -873,6 +873,38 @@ REACHED: dict[str, Case] = {
         "K = 1",
         "K = 2",
     ),
+    "an import that replaces a missing one, in a function": case(
+        """
+        @asset
+        def made():
+            try:
+                import missing as m
+            except ImportError:
+                import other as m
+            return m.f()
+        # other.py
+        def f(): return 1
+        """,
+        "return 1",
+        "return 2",
+    ),
+    "an import by another name that replaces a missing one": case(
+        """
+        def work():
+            try:
+                from missing import f
+            except ImportError:
+                from other import g as f
+            return f()
+        @asset
+        def made():
+            return work()
+        # other.py
+        def g(): return 1
+        """,
+        "return 1",
+        "return 2",
+    ),
     "an import inside a loop": case(
         "for _ in range(1):\n    import other as o\n" + _MADE.format("o.K") + "# other.py\nK = 1\n",
         "K = 1",

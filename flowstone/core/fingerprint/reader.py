@@ -327,10 +327,15 @@ class Reader:
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.uses.imports.update(dict.fromkeys(modules_of(node)))
         for name, ref in imported(node):
-            if name != "*":
-                self._bind(name, ref)
-                if self._scope.kind != "function":
-                    self._refer(node, ref)
+            if name == "*":
+                continue
+            before = self._scope.bound.get(name, ref)
+            self._bind(name, ref)
+            if self._scope.kind != "function":
+                self._refer(node, ref)
+            elif before and before != ref:  # it depends which of them the name means
+                self._refer(node, before)
+                self._refer(node, ref)
 
     def _outer(self, node: ast.Global | ast.Nonlocal) -> None:
         for name in node.names:
