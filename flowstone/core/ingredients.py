@@ -95,4 +95,4 @@ def _changed(
 
 def short(version: str | None) -> str | None:
     """A version as it is shown."""
-    return version and version[:8]
+    return version and version.removeprefix("stated-")[:8]

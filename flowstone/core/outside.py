@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
+from flowstone.core.hashing import combine
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -42,6 +44,9 @@ _SEQUENCES = (list, tuple, Sequence)
 _MAPPINGS = (dict, Mapping)
 
 
+_STATED = "stated-"
+
+
 @dataclass(frozen=True, slots=True)
 class DataVersion:
     """What an asset returns whose product lives elsewhere, such as a table or an object.
@@ -67,6 +72,16 @@ class DataVersion:
         if not given.strip():
             msg = "DataVersion takes a version that tells states apart, not an empty text"
             raise ValueError(msg)
+
+
+def stated(version: str) -> str:
+    """The data version of a product that lives elsewhere, which equals no value's own."""
+    return _STATED + combine("stated", version)
+
+
+def is_stated(data_version: str | None) -> bool:
+    """Whether a data version is one that ``stated`` gave."""
+    return data_version is not None and data_version.startswith(_STATED)
 
 
 @dataclass(frozen=True, slots=True)
