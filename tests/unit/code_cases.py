@@ -867,7 +867,8 @@ REACHED: dict[str, Case] = {
         "return 2",
     ),
     "an import inside a with statement": case(
-        "import contextlib\nK = 0\nwith contextlib.suppress(ImportError):\n    from other import K\n"
+        "import contextlib\nK = 0\n"
+        "with contextlib.suppress(ImportError):\n    from other import K\n"
         + _MADE.format("K")
         + "# other.py\nK = 1\n",
         "K = 1",
