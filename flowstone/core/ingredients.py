@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flowstone.core.cause import Cause
 from flowstone.core.config import MASK, NO_CONFIG, Config
 from flowstone.core.hashing import combine
-from flowstone.core.outside import NOTHING_OBSERVED, Observed
+from flowstone.core.outside import NOTHING_OBSERVED, STATED, Observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,4 +95,4 @@ def _changed(
 
 def short(version: str | None) -> str | None:
     """A version as it is shown."""
-    return version and version.removeprefix("stated-")[:8]
+    return version and version.removeprefix(STATED)[:8]

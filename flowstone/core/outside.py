@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
-from flowstone.core.hashing import combine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +43,8 @@ _SEQUENCES = (list, tuple, Sequence)
 _MAPPINGS = (dict, Mapping)
 
 
-_STATED = "stated-"
+#: How the data versions begin that functions state; no value's own does.
+STATED = "stated-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,9 @@ class DataVersion:
             raise ValueError(msg)
 
 
-def stated(version: str) -> str:
-    """The data version of a product that lives elsewhere, which equals no value's own."""
-    return _STATED + combine("stated", version)
-
-
 def is_stated(data_version: str | None) -> bool:
-    """Whether a data version is one that ``stated`` gave."""
-    return data_version is not None and data_version.startswith(_STATED)
+    """Whether a data version is that of a product which lives elsewhere."""
+    return data_version is not None and data_version.startswith(STATED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 import anyio
 from anyio import to_thread
 
-from flowstone.core.outside import DataVersion, stated
+from flowstone.core.hashing import combine
+from flowstone.core.outside import STATED, DataVersion
 from flowstone.errors import UnserializableValueError, ValueLostError
 from flowstone.ids import materialization_id
 from flowstone.runner.failure import Failure, describe
@@ -217,7 +218,7 @@ def _keep(asset: AnyAsset, returned: Any, values: ValueStore) -> Made:
     """Store what the function returned; the version it stated comes before the value's own."""
     value, version = returned, ""
     if isinstance(returned, DataVersion):
-        value, version = returned.value, stated(returned.version)
+        value, version = returned.value, STATED + combine(returned.version)
     if not asset.keep:
         return Made(value, None, version or f"unkept-{materialization_id().hex}")
     try:
