@@ -70,10 +70,12 @@ class Cause:
         return words.format(subject=self.subject) + self._change() + place
 
     def _change(self) -> str:
+        gone, new = self.old and not self.new, self.new and not self.old
         if self.kind == "code_changed":
             # what changed is shown as a diff, not as two digests
-            gone, new = self.old and not self.new, self.new and not self.old
             return ": reached no more" if gone else ": newly reached" if new else ""
+        if self.kind == "input_changed" and (gone or new):
+            return ": taken no more" if gone else ": newly taken"
         return f" {self.old} -> {self.new}" if self.old and self.new else ""
 
     def to_dict(self) -> dict[str, Any]:

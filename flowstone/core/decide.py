@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flowstone.core.cause import Cause
 from flowstone.core.config import NO_CONFIG
 from flowstone.core.ingredients import Ingredients
-from flowstone.core.outside import NOTHING_OBSERVED
+from flowstone.core.outside import NOTHING_OBSERVED, is_stated
 from flowstone.core.plan import Action, Origin, Plan, Request, Step
 
 if TYPE_CHECKING:
@@ -71,6 +71,16 @@ def is_too_old(asset: AnyAsset, made: Materialization, now: dt.datetime | None) 
     if asset.max_age is None or now is None or made.completed_at is None:
         return False
     return now - made.completed_at > asset.max_age
+
+
+def may_return(earlier: Materialization, current: Materialization | None) -> bool:
+    """Whether an earlier success may become current again.
+
+    There is one product elsewhere, and it is in the state that was stated last.
+    """
+    if not is_stated(earlier.data_version):
+        return True
+    return current is not None and current.data_version == earlier.data_version
 
 
 def input_name(parameter: str, source: str) -> str:
@@ -241,6 +251,8 @@ class _Decisions:
                 continue
             found = self._known.history[wanted]
             if found is None or is_too_old(state.asset, found, self._request.now):
+                continue
+            if not may_return(found, state.made):
                 continue
             if found.id not in self._known.lost:
                 return found

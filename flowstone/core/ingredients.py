@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flowstone.core.cause import Cause
 from flowstone.core.config import MASK, NO_CONFIG, Config
 from flowstone.core.hashing import combine
-from flowstone.core.outside import NOTHING_OBSERVED, Observed
+from flowstone.core.outside import NOTHING_OBSERVED, STATED, Observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +65,9 @@ class Ingredients:
         for name in sorted({*before, *self.upstream}):
             old, new = before.get(name), self.upstream.get(name)
             if old != new:
-                yield Cause("input_changed", name, short(old), short(new))
+                shown = short(old), short(new)
+                # versions of values that aren't kept begin alike: nothing to show
+                yield Cause("input_changed", name, *(shown if len({*shown}) > 1 else ()))
         for name, old, new in _changed(made.inputs.get("config", {}), self.recorded()["config"]):
             yield Cause("config_changed", name, old, new)
         for name, old, new in _changed(made.inputs.get("outside", {}), self.recorded()["outside"]):
@@ -93,4 +95,4 @@ def _changed(
 
 def short(version: str | None) -> str | None:
     """A version as it is shown."""
-    return version and version[:8]
+    return version and version.removeprefix(STATED)[:8]

@@ -17,6 +17,17 @@ class _Layout(NamedTuple):
 _layouts: WeakKeyDictionary[type[Any], _Layout] = WeakKeyDictionary()
 
 
+def peek(value: object, name: str, default: Any = None) -> Any:
+    """An attribute, or ``default`` if there is none, or if asking for it fails.
+
+    Lazy modules and proxies run their owner's code when asked, which may raise anything.
+    """
+    try:
+        return getattr(value, name, default)
+    except Exception:  # noqa: BLE001 - somebody else's ``__getattr__``
+        return default
+
+
 def is_plain(cls: type[Any]) -> bool:
     """Say whether all state of the class's instances lies in slots and ``__dict__``.
 

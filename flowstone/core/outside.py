@@ -42,6 +42,10 @@ _SEQUENCES = (list, tuple, Sequence)
 _MAPPINGS = (dict, Mapping)
 
 
+#: How the data versions begin that functions state; no value's own does.
+STATED = "stated-"
+
+
 @dataclass(frozen=True, slots=True)
 class DataVersion:
     """What an asset returns whose product lives elsewhere, such as a table or an object.
@@ -67,6 +71,11 @@ class DataVersion:
         if not given.strip():
             msg = "DataVersion takes a version that tells states apart, not an empty text"
             raise ValueError(msg)
+
+
+def is_stated(data_version: str | None) -> bool:
+    """Whether a data version is that of a product which lives elsewhere."""
+    return data_version is not None and data_version.startswith(STATED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from flowstone.core.cause import Cause
 from flowstone.core.context import Context, Logger
-from flowstone.core.decide import Wanted, input_name, is_too_old
+from flowstone.core.decide import Wanted, input_name, is_too_old, may_return
 from flowstone.core.outside import Observed
 from flowstone.core.records import Run
 from flowstone.errors import ValueLostError
@@ -305,8 +305,9 @@ class _Execution:
             for name in (asset.name, *asset.aliases):
                 wanted = Wanted(name, ingredients.dependency_hash(name))
                 made = await self._history.find(wanted)
-                if made is not None:
+                if made is not None and may_return(made, step.before):
                     break
+                made = None
         if made is None or is_too_old(asset, made, self._plan.request.now):
             return None, kind
         return made, kind

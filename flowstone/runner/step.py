@@ -11,7 +11,7 @@ import anyio
 from anyio import to_thread
 
 from flowstone.core.hashing import combine
-from flowstone.core.outside import DataVersion
+from flowstone.core.outside import STATED, DataVersion
 from flowstone.errors import UnserializableValueError, ValueLostError
 from flowstone.ids import materialization_id
 from flowstone.runner.failure import Failure, describe
@@ -216,14 +216,14 @@ def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:
 
 def _keep(asset: AnyAsset, returned: Any, values: ValueStore) -> Made:
     """Store what the function returned; the version it stated comes before the value's own."""
-    value, stated = returned, ""
+    value, version = returned, ""
     if isinstance(returned, DataVersion):
-        value, stated = returned.value, combine("stated", returned.version)
+        value, version = returned.value, STATED + combine(returned.version)
     if not asset.keep:
-        return Made(value, None, stated or f"unkept-{materialization_id().hex}")
+        return Made(value, None, version or f"unkept-{materialization_id().hex}")
     try:
         saved = values.save(value, asset.returns)
     except UnserializableValueError as error:
         msg = f"asset {asset.name!r} returned a value that can't be kept: {error}"
         raise UnserializableValueError(msg) from None
-    return Made(value, saved, stated or saved.data_version)
+    return Made(value, saved, version or saved.data_version)

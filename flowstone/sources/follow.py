@@ -14,7 +14,7 @@ from flowstone.core.code import Remark
 from flowstone.core.config import is_secret
 from flowstone.core.fingerprint.link import Node
 from flowstone.core.hashing import digest
-from flowstone.core.objects import attributes
+from flowstone.core.objects import attributes, peek
 from flowstone.errors import HashingError
 from flowstone.sources.locate import namespace_of
 
@@ -73,7 +73,7 @@ class Walk:
                 return
         if typing.get_origin(value) is not None:
             self._all("alias", (typing.get_origin(value), *typing.get_args(value)))
-        elif callable(value) and hasattr(value, "__wrapped__"):
+        elif callable(value) and peek(value, "__wrapped__") is not None:
             self._found.add(type(value).__name__)
             self.follow(value.__wrapped__, own=own)
         else:

@@ -13,6 +13,7 @@ from flowstone.core.config import is_secret
 from flowstone.core.fingerprint.expand import Extra
 from flowstone.core.fingerprint.names import words
 from flowstone.core.hashing import digest
+from flowstone.core.objects import peek
 from flowstone.errors import HashingError
 from flowstone.sources.follow import Walk
 
@@ -131,7 +132,7 @@ def _formless(value: Any, node: Node, module: Module, part: Part) -> Extra | Non
 
 def _registry(places: Places, value: Any) -> Extra | None:
     """What was registered with a ``functools.singledispatch`` function."""
-    registry = getattr(value, "registry", None)
+    registry = peek(value, "registry")
     if not isinstance(registry, types.MappingProxyType):
         return None
     held = list(places.nodes(registry.values()))

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
+from flowstone.core.objects import peek
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
@@ -133,7 +135,7 @@ def _could_run(text: str, namespace: Mapping[str, Any]) -> bool:
         inner = [each for each in todo.pop().co_consts if isinstance(each, CodeType)]
         known.update(inner)
         todo += inner
-    held = [getattr(each, "__wrapped__", each) for each in list(namespace.values())]
+    held = [peek(each, "__wrapped__", each) for each in list(namespace.values())]
     functions = [each for each in held if isinstance(each, FunctionType)]
     return all(each.__code__ in known for each in functions if each.__globals__ is namespace)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.asset import Asset
 from flowstone.core.fingerprint.link import Module, Node
+from flowstone.core.objects import peek
 from flowstone.sources.project import is_project, resolved
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Places:
         """The nodes of the functions and classes among some values."""
         for each in values:
             inner = each.fn if isinstance(each, Asset) else each
-            inner = getattr(inner, "__wrapped__", inner) if callable(inner) else inner
+            inner = peek(inner, "__wrapped__", inner) if callable(inner) else inner
             node = None
             if isinstance(inner, types.FunctionType):
                 node = self.node_of(inner)
@@ -107,7 +108,7 @@ def _around(module: Module, fn: types.FunctionType) -> Node | None:
 def namespace_of(cls: type) -> Mapping[str, Any]:
     """The global names of the module a class was made in."""
     for held in vars(cls).values():
-        inner = getattr(held, "__func__", held)
+        inner = peek(held, "__func__", held)
         if isinstance(inner, types.FunctionType) and inner.__module__ == cls.__module__:
             return inner.__globals__
     module = sys.modules.get(cls.__module__)

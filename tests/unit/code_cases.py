@@ -866,6 +866,93 @@ REACHED: dict[str, Case] = {
         "return 1",
         "return 2",
     ),
+    "an import inside a with statement": case(
+        "import contextlib\nK = 0\n"
+        "with contextlib.suppress(ImportError):\n    from other import K\n"
+        + _MADE.format("K")
+        + "# other.py\nK = 1\n",
+        "K = 1",
+        "K = 2",
+    ),
+    "an import that replaces a missing one, in a function": case(
+        """
+        @asset
+        def made():
+            try:
+                import missing as m
+            except ImportError:
+                import other as m
+            return m.f()
+        # other.py
+        def f(): return 1
+        """,
+        "return 1",
+        "return 2",
+    ),
+    "an import by another name that replaces a missing one": case(
+        """
+        def work():
+            try:
+                from missing import f
+            except ImportError:
+                from other import g as f
+            return f()
+        @asset
+        def made():
+            return work()
+        # other.py
+        def g(): return 1
+        """,
+        "return 1",
+        "return 2",
+    ),
+    "an import inside a loop": case(
+        "for _ in range(1):\n    import other as o\n" + _MADE.format("o.K") + "# other.py\nK = 1\n",
+        "K = 1",
+        "K = 2",
+    ),
+    "an import inside a class": case(
+        "class C:\n    from other import f\n"
+        + _MADE.format("C.f()")
+        + "# other.py\ndef f(): return 1\n",
+        "return 1",
+        "return 2",
+    ),
+    "append to an item of a table": made(
+        "T",
+        "from collections import defaultdict\nT = defaultdict(list)\nT['a'].append(1)",
+        "append(1)",
+        "append(2)",
+    ),
+    "an attribute of an item of a table": made(
+        "T[0].k", "class C: k = 0\nT = [C()]\nT[0].k = 1", "k = 1", "k = 2"
+    ),
+    "an item of a table that a call changes": made(
+        "T", "T = {'a': {}}\ndef f(x): x['b'] = 1\nf(T['a'])", "= 1", "= 2"
+    ),
+    "a registry of lists": case(
+        """
+        import other
+        from registry import T
+        @asset
+        def made():
+            return T['a'][0]()
+        # registry.py
+        from collections import defaultdict
+        T = defaultdict(list)
+        def register(key):
+            def decorate(fn):
+                T[key].append(fn)
+                return fn
+            return decorate
+        # other.py
+        from registry import register
+        @register('a')
+        def f(): return 1
+        """,
+        "return 1",
+        "return 2",
+    ),
     "a seed": made("random.random()", "import random\nrandom.seed(1)", "seed(1)", "seed(2)"),
     "a docstring that is read": made(
         "f.__doc__", "def f():\n    'One.'\n    return 1", "'One.'", "'Two.'"
@@ -929,6 +1016,9 @@ UNTOUCHED: dict[str, Case] = {
         "@asset\ndef up(): return 1\n@asset(deps=[up])\ndef made(): return 1 + 1\n",
         "return 1\n@",
         "return 2\n@",
+    ),
+    "what is made of an item of a table": made(
+        "T", "T = {'a': 'x'}\nOTHER = T['a'].zfill(3)", "zfill(3)", "zfill(4)"
     ),
     "another function that is decorated alike": made(
         "f()",

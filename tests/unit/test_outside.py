@@ -721,6 +721,17 @@ class TestStatedVersions:
         other = await fs.materialize(report, assets=[stated("v2", 4), report])
         assert other["report"] == "report on 4"
 
+    async def test_an_earlier_state_does_not_come_back_from_history(self, fs: Flowstone) -> None:
+        """There is one product elsewhere: after a revert it has to be made again."""
+        for version in ("v1", "v2", "v1"):
+            recorder = Recorder()
+            await fs.materialize(report, assets=[stated(version, 1), report], on_event=recorder)
+            assert "table" in recorder.ran
+        await fs.materialize(report, assets=[stated("v1", 2), report])
+        recorder = Recorder()
+        await fs.materialize(report, assets=[stated("v1", 1), report], on_event=recorder)
+        assert recorder.ran == []
+
     async def test_a_stated_version_equals_no_value_s_own(self, fs: Flowstone) -> None:
         versions = set()
         for made in (stated("v", "v"), stated(digest("v"), "v"), Asset(lambda: "v", name="table")):

@@ -413,4 +413,6 @@ class TestPlan:
 
     def test_causes_read_well_whatever_their_subject(self) -> None:
         assert str(Cause("input_changed", "{odd}", "a", "b")) == "input {odd} changed a -> b"
+        assert str(Cause("input_changed", "a", None, "b")) == "input a changed: newly taken"
+        assert str(Cause("input_changed", "a", "b")) == "input a changed: taken no more"
         assert Cause("forced").to_dict() == {"kind": "forced"}

@@ -656,6 +656,35 @@ def test_an_object_that_is_called_counts_by_its_class() -> None:
     assert [each.name for each in code.definitions] == ["notebook.Scaled"]
 
 
+def test_objects_that_fail_when_asked_for_an_attribute_do_no_harm(project: Project) -> None:
+    """Lazy packages and proxies answer with any error, and not only with AttributeError."""
+    lazy = """
+        PLACES = {"number": "lazy.inner"}
+        def __getattr__(name):
+            return PLACES[name]
+    """
+    pipeline = """
+        import lazy
+        from flowstone import asset
+
+        class Proxy:
+            def __getattr__(self, name):
+                raise RuntimeError("nobody is at home")
+            def __call__(self):
+                return 1
+
+        proxy = Proxy()
+        proxies = [proxy]
+
+        @asset
+        def made() -> int:
+            return proxy() + len(proxies) + bool(lazy)
+    """
+    project.write({"lazy.py": lazy, "pipeline.py": pipeline})
+    made = import_module("pipeline").made
+    assert codes([made])["made"].version is not None
+
+
 def test_a_ring_has_a_version() -> None:
     ring: list[Any] = [len]
     ring.append(ring)

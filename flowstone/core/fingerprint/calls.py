@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from flowstone.core.fingerprint.names import dotted
+from flowstone.core.fingerprint.names import dotted, holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,8 +58,8 @@ def executed(node: ast.Call) -> list[ast.stmt] | None:
     return body
 
 
-def held(nodes: list[ast.expr]) -> Iterable[str]:
-    """Names that are passed on, also inside displays."""
+def held(nodes: list[ast.expr], *, items: bool = False) -> Iterable[str]:
+    """Names that are passed on, also inside displays; those that hold passed ``items``, too."""
     todo = list(nodes)
     while todo:
         node = todo.pop()
@@ -70,6 +70,6 @@ def held(nodes: list[ast.expr]) -> Iterable[str]:
         elif isinstance(node, ast.Starred):
             todo.append(node.value)
         else:
-            name = dotted(node)
+            name = holder(node) if items else dotted(node)
             if name:
                 yield name

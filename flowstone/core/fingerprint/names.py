@@ -70,6 +70,15 @@ def dotted(node: ast.AST) -> str:
     return ".".join(names[::-1])
 
 
+def holder(node: ast.AST) -> str:
+    """The dotted name that items and attributes are held by: ``t`` of ``t["a"].b[0]``."""
+    name = dotted(node)
+    while not name and isinstance(node, (ast.Subscript, ast.Attribute)):
+        node = node.value
+        name = dotted(node)
+    return name
+
+
 def unquoted(annotation: ast.expr) -> list[ast.expr]:
     """An annotation, and the expressions in its texts."""
     found = [annotation]

@@ -12,6 +12,7 @@ from flowstone.core.fingerprint.names import (
     PURE,
     READERS,
     dotted,
+    holder,
     imported,
     joined,
     modules_of,
@@ -127,7 +128,7 @@ class Reader:
         name = dotted(node)
         self._look(node.attr)
         if type(node.ctx) is not ast.Load:
-            self._store(node, name)
+            self._store(node, name or holder(node))
         elif name:
             self._name("read", node, name)
         if not name:
@@ -157,7 +158,7 @@ class Reader:
         elif name in _HINTS:
             self.uses.reads_hints = True
 
-    def _refer(self, node: ast.expr, ref: str) -> None:
+    def _refer(self, node: ast.expr | ast.stmt, ref: str) -> None:
         if ref != ":":
             self.uses.imports[ref] = None
         self.uses.refs.setdefault(ref, node.lineno)
@@ -180,10 +181,7 @@ class Reader:
         if ref:
             self._refer(node, ref)
         if type(node.ctx) is not ast.Load:
-            held: ast.AST = node
-            while isinstance(held, ast.Subscript):
-                held = held.value
-            self._store(node, dotted(held))
+            self._store(node, holder(node))
         self._stack += [node.value, node.slice]
 
     def _augmented(self, node: ast.AugAssign) -> None:
@@ -231,18 +229,22 @@ class Reader:
 
     def _effects(self, node: ast.Call, callee: str) -> None:
         self._is_bare = id(node) in self._bare
-        receiver, _, method = callee.rpartition(".")
+        receiver, method = "", ""
+        if isinstance(node.func, ast.Attribute):
+            receiver, method = holder(node.func.value), node.func.attr
         if not self._scope.eager:
             if receiver and method in MUTATORS:
                 self._name(MUTATE, node, receiver)
             return
-        if receiver and method not in READERS:
+        changes = method not in READERS if callee else self._is_bare or method in MUTATORS
+        if receiver and changes:
             self._touch("receiver", receiver, callee)
         elif callee and self._is_bare:
             self._touch("call", callee, callee)
         if callee in PURE:
             return
-        for name in held([*node.args, *(keyword.value for keyword in node.keywords)]):
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        for name in held(given, items=self._is_bare):
             self._touch("argument", name, callee)
 
     def _set_by_name(self, node: ast.Call) -> None:
@@ -332,8 +334,15 @@ class Reader:
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.uses.imports.update(dict.fromkeys(modules_of(node)))
         for name, ref in imported(node):
-            if name != "*":
-                self._bind(name, ref)
+            if name == "*":
+                continue
+            before = self._scope.bound.get(name, ref)
+            self._bind(name, ref)
+            if self._scope.kind != "function":
+                self._refer(node, ref)
+            elif before and before != ref:  # it depends which of them the name means
+                self._refer(node, before)
+                self._refer(node, ref)
 
     def _outer(self, node: ast.Global | ast.Nonlocal) -> None:
         for name in node.names:
