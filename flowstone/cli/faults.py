@@ -14,6 +14,7 @@ from flowstone.errors import (
     EmptySelectionError,
     FlowstoneError,
     HashingError,
+    NotFoundError,
     PartitionError,
     SelectionError,
     SettingsError,
@@ -26,6 +27,7 @@ _MISTAKES = (
     SelectionError,
     PartitionError,
     HashingError,
+    NotFoundError,
     SettingsError,
 )
 

@@ -297,20 +297,17 @@ class _Execution:
         self, step: Step, ingredients: Ingredients
     ) -> tuple[Materialization | None, DecisionKind]:
         """The success that was made of just these, unless it is too old, and which one it is."""
-        asset, made = step.asset, step.current
-        kind: DecisionKind = "history"
+        asset, made, now = step.asset, step.current, self._plan.request.now
         if made is not None and made.status == "success" and ingredients.agree_with(made):
-            kind = "cut_off" if made.asset_name == step.name else "alias"
-        else:
-            for name in (asset.name, *asset.aliases):
-                wanted = Wanted(name, ingredients.dependency_hash(name))
-                made = await self._history.find(wanted)
-                if made is not None and may_return(made, step.before):
-                    break
-                made = None
-        if made is None or is_too_old(asset, made, self._plan.request.now):
-            return None, kind
-        return made, kind
+            if not is_too_old(asset, made, now):
+                return made, "cut_off" if made.asset_name == step.name else "alias"
+            return None, "history"
+        for name in (asset.name, *asset.aliases):
+            wanted = Wanted(name, ingredients.dependency_hash(name))
+            made = await self._history.find(wanted)
+            if made and may_return(made, step.before) and not is_too_old(asset, made, now):
+                return made, "history"
+        return None, "history"
 
     def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
         """Why the step runs, now that its inputs are known."""

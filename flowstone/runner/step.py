@@ -109,7 +109,8 @@ class Version:
 class Made:
     """The function returned ``value``; ``saved`` is None for an asset that is not kept.
 
-    Such a value has a data version that equals no other, unless the function stated one.
+    Such a value has the data version that the function stated, or that of its canonical form; or
+    else one that equals no other.
     """
 
     value: Any

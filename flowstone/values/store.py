@@ -84,8 +84,21 @@ class ValueStore:
             self._files.write(content, data)
         pointer = ValuePointer(codec=codec, size=len(data), content_digest=content, inline=inline)
         version = _data_version(value, pointer, noticed)
+        return Saved(pointer, self._of(version, noticed))
+
+    def version(self, value: object) -> str:
+        """The data version of a value that is not kept; empty if it has no canonical form."""
+        noticed: set[type] = set()
+        try:
+            version = digest(value, noticed)
+        except HashingError:
+            return ""
+        return self._of(version, noticed)
+
+    def _of(self, version: str, noticed: set[type]) -> str:
+        """A version with the code of the classes in the value."""
         code = self._class_code(noticed)
-        return Saved(pointer, combine("of", version, code) if code else version)
+        return combine("of", version, code) if code else version
 
     def load(self, pointer: ValuePointer, annotation: object = Any) -> object:
         """Give the value, decoded afresh; ``annotation`` is the one it was saved with.

@@ -96,7 +96,7 @@ def test_why_of_a_recorded_run_still_shows_what_changed_then(project: Project) -
     assert "+RATE = 3" in told
     assert "RATE = 4" not in told
     unknown = project.flowstone("why", "shop.py", "report", "--run", "nope")
-    unknown.is_short_error(3, "no run 'nope'")
+    unknown.is_short_error(2, "no run 'nope'")
     project.flowstone("why", "shop.py").is_short_error(2, "name one asset", "orders")
     project.flowstone("why", "shop.py", "reprot").is_short_error(2, "did you mean 'report'")
 
