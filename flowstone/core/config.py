@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 MASK = "**********"
 
 _SECRET = re.compile(
-    r"(?:\A|_)(?:pass(?:word|wd|phrase)|pwd|secret|credential|bearer|authorization)s?\Z"
+    r"(?:\A|_)(?:pass(?:word|wd|phrase)|pwd|pw|secret|credential|bearer|authorization)s?\Z"
     r"|(?:\A|_)token\Z"
     r"|(?:\A|_)(?:api|access|secret|private|auth|encryption|signing|ssh|account)_?keys?\Z"
     r"|\Akey\Z",

@@ -975,6 +975,12 @@ UNTOUCHED: dict[str, Case] = {
     "an unrelated constant made by a call": made(
         "K", "K = 1\nL = print(K)", "L = print(K)", "L = print(K, K)"
     ),
+    "a method of an immutable constant": made(
+        "K",
+        "from pathlib import Path\nK = Path('a')\nL = K.joinpath('b')",
+        "joinpath('b')",
+        "joinpath('c')",
+    ),
     "a new import": made("1", "import sys", "import sys", "import sys, os"),
     "a parameter's annotation": made("f(1)", "def f(x: int): return x", "x: int", "x: float"),
     "a return annotation": made("f(1)", "def f(x) -> int: return x", "-> int", "-> float"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flowstone.core.code import Remark
 from flowstone.core.fingerprint.link import Linker, Module, Node
+from flowstone.core.fingerprint.names import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 _OURS = "flowstone"
 #: Packages whose global state never decides about a value.
 _HARMLESS = frozenset({"atexit", "faulthandler", "gc", "logging", "signal", "sys", "warnings"})
+#: What gives values that no method changes.
+_IMMUTABLE = words(
+    "datetime.date datetime.datetime datetime.time datetime.timedelta datetime.timezone"
+    " decimal.Decimal fractions.Fraction pathlib.Path pathlib.PurePath pathlib.PurePosixPath"
+    " re.compile uuid.UUID zoneinfo.ZoneInfo"
+)
 _SUBCLASSES = ".__subclasses__"
 
 
@@ -132,10 +139,23 @@ class Influences:
             return False
         if any(part.kind != "value" for part in parts):
             return touch.bare and touch.kind != "call"
+        if self._is_immutable(target, parts):
+            return False
         if touch.kind != "argument" or touch.bare:
             return touch.kind != "call" or touch.bare
         callee = self._linker.resolve(module, touch.callee) if touch.callee else ()
         return not any(node.kind == "outside" for node in callee)
+
+    def _is_immutable(self, target: Node, parts: list[Part]) -> bool:
+        """Whether a name holds what nothing can change: all its statements call is known to make."""
+        module = self._linker.module(target.module)
+        if module is None:
+            return False
+        made = [self._linker.resolve(module, ref) for part in parts for ref in part.calls]
+        return bool(made) and all(
+            nodes and all(n.kind == "outside" and n.name in _IMMUTABLE for n in nodes)
+            for nodes in made
+        )
 
     def _patched(self, module: Module, part: Part, target: Node, touch: Touch) -> Remark | None:
         if touch.kind != "store" or target.module == module.name:

@@ -11,7 +11,7 @@ from flowstone.core.fingerprint.names import dotted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_WORDS = (b"pass", b"pwd", b"secret", b"credential", b"bearer", b"authorization", b"token", b"key")
+_WORDS = (b"pass", b"pw", b"secret", b"credential", b"bearer", b"authorization", b"token", b"key")
 
 
 def may_hold_secrets(text: bytes) -> bool:
