@@ -147,7 +147,7 @@ class Influences:
         return not any(node.kind == "outside" for node in callee)
 
     def _is_immutable(self, target: Node, parts: list[Part]) -> bool:
-        """Whether a name holds what nothing can change: all its statements call is known to make."""
+        """Whether a name holds what nothing can change: what makes it is known for that."""
         module = self._linker.module(target.module)
         if module is None:
             return False
