@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,9 @@ from tests.integration.scripts import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_MOMENTS = itertools.count(int(time.time()) - 100_000, 10)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,9 @@ class Project:
         file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(textwrap.dedent(source), encoding="utf-8")
+        # Python itself takes compiled code for that of another edit in the same second.
+        moment = next(_MOMENTS)
+        os.utime(file, (moment, moment))
 
     @property
     def environment(self) -> dict[str, str]:

@@ -60,7 +60,7 @@ def edited(project: Project, before: str, after: str) -> None:
     """Replace a piece of the helper."""
     text = (project.folder / "helper.py").read_text()
     assert before in text
-    (project.folder / "helper.py").write_text(text.replace(before, after))
+    project.write("helper.py", text.replace(before, after))
 
 
 def test_plan_and_why_name_the_constant_its_place_and_how_it_changed(project: Project) -> None:
