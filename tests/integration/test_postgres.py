@@ -254,6 +254,7 @@ class TestConnections:
         self, database_18: str, tmp_path: Path
     ) -> None:
         async with open_store(database_18, tmp_path) as store:
+            await store.exists("a")  # the pool has its connection now
             async with await connect(database_18) as conn:
                 await conn.execute(
                     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
