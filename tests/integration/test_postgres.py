@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import re
@@ -22,7 +23,7 @@ from flowstone.core.status import TRANSITIONS
 from flowstone.errors import DatabaseUnavailableError, RunLostError, SchemaError, StoreError
 from flowstone.ids import materialization_id
 from flowstone.store import schema
-from flowstone.store.connect import connect, describe, open_store
+from flowstone.store.connect import CONNECTIONS, connect, describe, open_store
 from flowstone.store.postgres import PostgresStore
 from tests.integration.servers import PASSWORD, free_port, password_server
 
@@ -262,6 +263,9 @@ class TestConnections:
                 )
             with pytest.raises(DatabaseUnavailableError):
                 await store.create(asset_name="a", run_id="r")
+            for _ in range(CONNECTIONS):  # the pool may have had several
+                with contextlib.suppress(DatabaseUnavailableError):
+                    await store.exists("a")
             await store.create(asset_name="b", run_id="r")
 
 
