@@ -1,17 +1,21 @@
-"""The report's picture: one SVG, the same bytes for the same findings."""
+"""The report's pictures: SVG, the same bytes for the same findings."""
 
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
+from math import exp
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MultipleLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from findings import Findings
     from matplotlib.axes import Axes
 
@@ -33,14 +37,21 @@ STYLE: dict[Any, Any] = {
     "xtick.color": GREY,
     "ytick.color": GREY,
 }
+FEATURES = {
+    "wait": "delays at the airport",
+    "hour": "hour",
+    "carrier": "airline",
+    "conditions": "weather",
+    "weekday": "day",
+    "origin": "airport",
+}
+LONGEST_WAIT = 60  # minutes; the last category is open
+BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": INK}
 
 
-def draw(findings: Findings) -> str:
-    """Return the picture of all findings as an ``<svg>`` element."""
-    # No pyplot: its figures belong to one thread, and assets may run in any.
-    with mpl.rc_context(STYLE):
-        layout = ConstrainedLayoutEngine(h_pad=0.15, w_pad=0.12)
-        figure = Figure(figsize=(11, 12), layout=layout)
+def draw_year(findings: Findings) -> str:
+    """Return the picture of the year's delays as an ``<svg>`` element."""
+    with _figure(height=12) as figure:
         axes = figure.subplot_mosaic(
             [["days", "days"], ["hour", "weather"], ["carrier", "routes"]],
             height_ratios=[0.8, 0.9, 1.3],
@@ -51,6 +62,24 @@ def draw(findings: Findings) -> str:
         _carriers(axes["carrier"], findings.by_carrier)
         _routes(axes["routes"], findings.routes)
         return _svg(figure)
+
+
+def draw_model(findings: Findings) -> str:
+    """Return the picture of what the model learned, and of how it did, as an ``<svg>`` element."""
+    with _figure(height=4.6) as figure:
+        groups, effects = figure.subplots(1, 2)
+        _groups(groups, findings.risk_groups)
+        names = dict(zip(findings.by_carrier["carrier"], _short(findings.by_carrier), strict=True))
+        _effects(effects, findings.model.effects, names)
+        return _svg(figure)
+
+
+@contextmanager
+def _figure(height: float) -> Iterator[Figure]:
+    # No pyplot: its figures belong to one thread, and assets may run in any.
+    with mpl.rc_context(STYLE):
+        layout = ConstrainedLayoutEngine(h_pad=0.15, w_pad=0.12)
+        yield Figure(figsize=(11, height), layout=layout)
 
 
 def _svg(figure: Figure) -> str:
@@ -99,14 +128,62 @@ def _weather(axes: Axes, weather: pl.DataFrame) -> None:
 
 def _carriers(axes: Axes, carriers: pl.DataFrame) -> None:
     axes.set_title("Mean delay by airline, minutes")
-    short = carriers["airline"].str.replace(r" (Inc\.|Co\.|Corporation).*$", "")
-    _ranking(axes, short, carriers["mean_delay"], "{:.1f}")
+    _ranking(axes, _short(carriers), carriers["mean_delay"], "{:.1f}")
+
+
+def _short(carriers: pl.DataFrame) -> pl.Series:
+    return carriers["airline"].str.replace(r" (Inc\.|Co\.|Corporation).*$", "")
 
 
 def _routes(axes: Axes, routes: pl.DataFrame) -> None:
     axes.set_title("Share late on the busiest routes")
     names = routes.select(pl.format("{} to {}", "origin", "dest")).to_series()
     _ranking(axes, names, routes["late"], "{:.0%}")
+
+
+def _groups(axes: Axes, groups: pl.DataFrame) -> None:
+    axes.set_title("Foretold and true share late, by tenth of risk")
+    axes.bar(groups["group"], groups["late"], color=PALE, label="late")
+    axes.plot(groups["group"], groups["foretold"], "o", color=BLUE, label="foretold")
+    axes.set_xticks(groups["group"])
+    axes.set_xlabel("tenth of the flights, the riskiest first")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.legend(frameon=False, loc="upper right")
+
+
+def _effects(axes: Axes, effects: dict[str, dict[str, float]], airlines: dict[str, str]) -> None:
+    """For each feature the categories with the lowest and the highest odds, the widest on top."""
+    axes.set_title("What the odds of being late are multiplied by")
+    known = {feature: _extremes(by_category) for feature, by_category in effects.items()}
+    ranked = sorted(known, key=lambda feature: known[feature][1][0] - known[feature][0][0])
+    for at, feature in enumerate(ranked):
+        (low, least), (high, most) = known[feature]
+        axes.plot([exp(low), exp(high)], [at, at], color=PALE, linewidth=4, zorder=1)
+        axes.plot([exp(low), exp(high)], [at, at], "o", color=BLUE)
+        least, most = (_word(feature, airlines.get(each, each)) for each in (least, most))
+        axes.annotate(least, (exp(low), at), (-7, 0), ha="right", **BESIDE)
+        axes.annotate(most, (exp(high), at), (7, 0), ha="left", **BESIDE)
+    axes.set_yticks(range(len(ranked)), [FEATURES[feature] for feature in ranked], color=INK)
+    axes.set_ylim(-0.6, len(ranked) - 0.3)
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(0.08, 90)
+    axes.set_xticks([0.25, 0.5, 1, 2, 4, 8, 16])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda factor, _: f"x {factor:g}"))
+    axes.axvline(1, color="#cbd2d9", linewidth=0.8, zorder=0)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["left"]].set_visible(False)
+
+
+def _extremes(effects: dict[str, float]) -> list[tuple[float, str]]:
+    ranked = sorted((effect, name) for name, effect in effects.items() if name != "unknown")
+    return [ranked[0], ranked[-1]]
+
+
+def _word(feature: str, category: str) -> str:
+    if feature == "wait":
+        low = int(category)
+        return f"{low} min or more" if low == LONGEST_WAIT else f"under {low + 5} min"
+    return f"{category}:00" if feature == "hour" else category
 
 
 def _ranking(axes: Axes, names: pl.Series, values: pl.Series, form: str) -> None:

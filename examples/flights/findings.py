@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
+    from model import LateModel, Scores
 
 
 @dataclass(frozen=True)
@@ -18,5 +19,7 @@ class Findings:
     by_hour: pl.DataFrame
     by_carrier: pl.DataFrame
     by_weather: pl.DataFrame
-    by_age: pl.DataFrame
     routes: pl.DataFrame
+    model: LateModel
+    scores: Scores
+    risk_groups: pl.DataFrame

