@@ -9,7 +9,7 @@ import json
 import math
 import zipfile
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,11 +212,11 @@ def what_was_known() -> Iterator[tuple[int, dict[str, str], bool]]:
     for flight in rows("flights"):
         if "NA" in (flight["dep_delay"], flight["arr_delay"]):
             continue
-        day = datetime(*(int(flight[part]) for part in ("year", "month", "day")))  # noqa: DTZ001 - local
+        year, month, day = (int(flight[part]) for part in ("year", "month", "day"))
         seen = flight["origin"], moment(flight["time_hour"]) - timedelta(hours=1)
         known = {
             "hour": f"{int(flight['hour']):02}",
-            "weekday": f"{day:%A}",
+            "weekday": f"{date(year, month, day):%A}",
             "carrier": flight["carrier"],
             "origin": flight["origin"],
             "conditions": skies.get(seen, "unknown"),
@@ -225,7 +225,7 @@ def what_was_known() -> Iterator[tuple[int, dict[str, str], bool]]:
         if seen in delays:
             wait = sum(delays[seen]) / len(delays[seen])
             known["wait"] = str(min(max(int(wait // 5 * 5), 0), 60))
-        yield day.month, known, int(flight["arr_delay"]) >= 15
+        yield month, known, int(flight["arr_delay"]) >= 15
 
 
 def risk(model: dict[str, Any], known: dict[str, str]) -> float:
@@ -240,8 +240,8 @@ def concordance(chances: list[tuple[float, bool]]) -> float:
     for chance, late in chances:
         by_chance[round(chance, 12)][late] += 1
     below, pairs = 0, 0.0
-    for _, (on_time, late) in sorted(by_chance.items()):
-        pairs += late * (below + on_time / 2)
+    for _, (on_time, lates) in sorted(by_chance.items()):
+        pairs += lates * (below + on_time / 2)
         below += on_time
     return pairs / (below * (len(chances) - below))
 
