@@ -161,7 +161,13 @@ class _Decisions:
         outside = request.outside.get(name, NOTHING_OBSERVED)
         inputs = self._inputs(asset)
         ingredients = Ingredients(
-            name, request.partition, code.version, inputs.known, config, outside
+            name,
+            request.partition,
+            code.version,
+            inputs.known,
+            config,
+            outside,
+            asset.resource_versions,
         )
         return _State(asset, code, config, outside, inputs, ingredients, self._current(asset))
 

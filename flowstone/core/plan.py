@@ -66,8 +66,15 @@ class Step:
 
     def ingredients(self, partition: str | None) -> Ingredients:
         """What decides what the step makes, as far as its inputs are known."""
-        version = self.code.version
-        return Ingredients(self.name, partition, version, self.upstream, self.config, self.outside)
+        return Ingredients(
+            self.name,
+            partition,
+            self.code.version,
+            self.upstream,
+            self.config,
+            self.outside,
+            self.asset.resource_versions,
+        )
 
 
 @dataclass(frozen=True, slots=True)
