@@ -138,9 +138,7 @@ class _Execution:
                 with self._scope:
                     await self._go()
             except anyio.get_cancelled_exc_class():
-                for each in self._report.unclosed:
-                    logger = self._tools.logger(self._run.run_id, "", self._run.partition)
-                    logger.error(str(each))
+                self._log_unclosed()  # who cancels gets no result that could say so
                 raise
             finally:
                 try:
@@ -219,16 +217,16 @@ class _Execution:
             except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
                 self._stop(error)
 
+    def _log_unclosed(self) -> None:
+        logger = self._tools.logger(self._run.run_id, "", self._run.partition)
+        for each in self._report.unclosed:
+            logger.error(str(each))
+
     async def _finish(self) -> None:
         endings = Counter(self._ledger.endings.values())
         status = "success"
-        if (
-            self._failure
-            or self._report.unclosed
-            or endings["failed"]
-            or endings["skipped"]
-            or endings["differs"]
-        ):
+        failed = endings["failed"] or endings["skipped"] or endings["differs"]
+        if self._failure or self._report.unclosed or failed:
             status = "failed"
         elif endings["cancelled"]:
             status = "cancelled"
