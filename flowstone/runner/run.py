@@ -225,11 +225,12 @@ class _Execution:
     async def _finish(self) -> None:
         endings = Counter(self._ledger.endings.values())
         status = "success"
-        failed = endings["failed"] or endings["skipped"] or endings["differs"]
-        if self._failure or self._report.unclosed or failed:
+        if self._failure or endings["failed"] or endings["skipped"] or endings["differs"]:
             status = "failed"
         elif endings["cancelled"]:
             status = "cancelled"
+        elif self._report.unclosed:
+            status = "failed"
         ended = {"status": status, "counts": dict(endings), "completed_at": now()}
         self._report.run = run = self._run.model_copy(update=ended)
         await self._tools.store.finish_run(run)

@@ -52,6 +52,11 @@ def asset_in(space: types.ModuleType, name: str, *parameters: str) -> AnyAsset:
     return made
 
 
+def taker(*parameters: str, name: str = "a", **options: Any) -> AnyAsset:
+    """An asset with these parameters."""
+    return Asset(eval(f"lambda {', '.join(parameters)}: 1"), name=name, **options)  # noqa: S307 - test code
+
+
 def errors_of(assets: list[AnyAsset], **resources: Any) -> list[str]:
     with pytest.raises(DefinitionError) as told:
         AssetGraph(assets, resources=resources)
@@ -105,10 +110,8 @@ class TestTaking:
         assert repr(graph["revenue"]) == "<Asset revenue>"
 
     def test_assets_that_take_none_are_not_copied(self) -> None:
-        plain = asset(connect)
-        graph = AssetGraph(
-            [plain, Asset(lambda warehouse: warehouse, name="a")], resources={"warehouse": connect}
-        )
+        plain: AnyAsset = asset(connect)
+        graph = AssetGraph([plain, taker("warehouse")], resources={"warehouse": connect})
         assert graph["connect"] is plain
 
     def test_copies_make_new_graphs_like_the_assets_themselves(self) -> None:
@@ -125,23 +128,23 @@ class TestTaking:
             assert again["revenue"].original is made
 
     def test_a_link_to_a_copy_means_the_asset(self) -> None:
-        revenue = Asset(lambda warehouse: warehouse, name="revenue")
+        revenue = taker("warehouse", name="revenue")
         resources = {"warehouse": connect}
         bound = AssetGraph([revenue], resources=resources)["revenue"]
-        report = Asset(lambda x: x, name="report", deps={"x": bound})
+        report = taker("x", name="report", deps={"x": bound})
         graph = AssetGraph([report, revenue], resources=resources)
         assert graph["revenue"].original is revenue
         assert graph.execution_order() == ["revenue", "report"]
 
     def test_an_asset_of_that_name_makes_it_ambiguous(self) -> None:
-        taker = Asset(lambda warehouse: warehouse, name="revenue")
-        [told] = errors_of([taker, Asset(name="warehouse")], warehouse=connect)
+        made = taker("warehouse", name="revenue")
+        [told] = errors_of([made, Asset(name="warehouse")], warehouse=connect)
         assert "parameter 'warehouse' names a resource, and an asset has that name too" in told
         explicit = Asset(
             lambda warehouse: warehouse, name="revenue", deps={"warehouse": "warehouse"}
         )
         graph = AssetGraph(
-            [explicit, Asset(name="warehouse"), Asset(lambda http: http, name="page")],
+            [explicit, Asset(name="warehouse"), taker("http", name="page")],
             resources={"http": connect},
         )
         assert graph.dependencies("revenue") == ["warehouse"]
@@ -150,13 +153,13 @@ class TestTaking:
         def changed(table: str) -> str:
             return table
 
-        taker = Asset(lambda table="a": table, name="rows", observe=changed)
-        [told] = errors_of([taker], table=connect)
+        made = taker('table="a"', name="rows", observe=changed)
+        [told] = errors_of([made], table=connect)
         assert "observe function changed takes 'table', which is a resource" in told
 
     def test_a_near_miss_is_suggested(self) -> None:
-        taker = Asset(lambda warehose: warehose, name="revenue")
-        told = errors_of([taker], warehouse=connect)
+        made = taker("warehose", name="revenue")
+        told = errors_of([made], warehouse=connect)
         assert any("did you mean 'warehouse'?" in each for each in told)
         assert any("nothing takes 'warehouse'; did you mean 'warehose'?" in each for each in told)
 
@@ -178,7 +181,7 @@ class TestProviders:
         ],
     )
     def test_each_of_these_is_one(self, provider: Any) -> None:
-        graph = AssetGraph([Asset(lambda it: it, name="a")], resources={"it": provider})
+        graph = AssetGraph([taker("it")], resources={"it": provider})
         assert list(graph.resources) == ["it"]
 
     @pytest.mark.parametrize(
@@ -202,31 +205,31 @@ class TestProviders:
         ],
     )
     def test_nothing_else_is(self, provider: Any, told: str) -> None:
-        [error] = errors_of([Asset(lambda it: it, name="a")], it=provider)
+        [error] = errors_of([taker("it")], it=provider)
         assert told in error
 
     def test_a_mapping_is_needed(self) -> None:
-        taker = Asset(lambda it: it, name="a")
+        made = taker("it")
         with pytest.raises(DefinitionError, match=r"resources= is a mapping .* not list"):
-            collect([taker], None, [connect])  # type: ignore[arg-type] # wrong on purpose
+            collect([made], None, [connect])  # type: ignore[arg-type] # wrong on purpose
         with pytest.raises(DefinitionError, match="a name is text, not int"):
-            AssetGraph([taker], resources={1: connect})  # type: ignore[dict-item] # wrong on purpose
+            AssetGraph([made], resources={1: connect})  # type: ignore[dict-item] # wrong on purpose
         with pytest.raises(DefinitionError, match="resources= is a mapping"):
-            collect([taker], AssetGraph([Asset(name="b")]), [connect])  # type: ignore[arg-type] # wrong on purpose
+            collect([made], AssetGraph([Asset(name="b")]), [connect])  # type: ignore[arg-type] # wrong on purpose
 
     def test_a_parameter_with_a_default_takes_a_resource_if_there_is_one(self) -> None:
         def warehouse(vault: str = "", region: str = "eu", warehouse: int = 3) -> str:
             return f"{vault}{region}{warehouse}"
 
         graph = AssetGraph(
-            [Asset(lambda warehouse: warehouse, name="a")],
+            [taker("warehouse")],
             resources={"warehouse": warehouse, "vault": connect},
         )
         assert graph.resources["warehouse"].needs == ("vault",)
 
     def test_rings_are_told_whole(self) -> None:
         resources = {"x": lambda y: y, "y": lambda z: z, "z": lambda x: x, "own": lambda own: own}
-        told = errors_of([Asset(lambda x, own: (x, own), name="a")], **resources)
+        told = errors_of([taker("x", "own")], **resources)
         assert told == [
             "resources need each other in a ring: own -> own; remove one of these",
             "resources need each other in a ring: z -> y -> x -> z; remove one of these",
@@ -236,8 +239,8 @@ class TestProviders:
         def warehouse(vaul: str) -> str:
             return vaul
 
-        taker = Asset(lambda warehouse, vault, gone: (warehouse, vault, gone), name="a")
-        told = errors_of([taker], warehouse=warehouse, vault=3, http=connect)
+        made = taker("warehouse", "vault", "gone")
+        told = errors_of([made], warehouse=warehouse, vault=3, http=connect)
         assert len(told) == 4
         joined = "\n".join(told)
         assert "parameter 'vaul' names no resource; did you mean 'vault'?" in joined
@@ -249,7 +252,7 @@ class TestProviders:
     def test_the_objects_are_never_shown(self) -> None:
         resource = Resource(Unspeakable(), version="1")
         assert repr(resource) == "Resource(Unspeakable, version='1')"
-        graph = AssetGraph([Asset(lambda it: it, name="a")], resources={"it": resource})
+        graph = AssetGraph([taker("it")], resources={"it": resource})
         assert "Unspeakable" not in repr(graph.resources)
 
 
@@ -290,16 +293,16 @@ class TestWhereTheyComeFrom:
             assert makes == {"one": calls["one"], "two": stands["two"], "three": connect}
 
     def test_a_graph_keeps_its_own_beneath_those_of_a_call(self) -> None:
-        taker = Asset(lambda one, two: (one, two), name="a")
-        graph = AssetGraph([taker], resources={"one": connect, "two": connect})
-        again = collect([taker], graph, {"one": Unspeakable}, {"two": Unspeakable})
+        made = taker("one", "two")
+        graph = AssetGraph([made], resources={"one": connect, "two": connect})
+        again = collect([made], graph, {"one": Unspeakable}, {"two": Unspeakable})
         assert again.resources["one"].make is Unspeakable
         assert again.resources["two"].make is connect
-        assert collect([taker], graph) is graph
+        assert collect([made], graph) is graph
 
     def test_the_connections_may_be_more_than_a_graph_takes(self) -> None:
-        taker = Asset(lambda one: one, name="a")
-        graph = collect([], [taker], None, {"one": connect, "two": connect})
+        made = taker("one")
+        graph = collect([], [made], None, {"one": connect, "two": connect})
         assert graph["a"].resources == ["one"]
         assert collect([], [Asset(name="b")], None, {"one": connect}).names == ["b"]
 
@@ -366,34 +369,34 @@ class TestWhereTheyComeFrom:
         assert "hunter2" not in told
 
 
-def decided(taker: AnyAsset, **resources: Any) -> Ingredients:
+def decided(made: AnyAsset, **resources: Any) -> Ingredients:
     """What decides about an asset, with these resources."""
-    graph = AssetGraph([taker], resources=resources)
-    request = Request(graph=graph, targets=(taker.name,), code={taker.name: Code("1")})
-    return draw(request, Known({})).plan[taker.name].ingredients(None)
+    graph = AssetGraph([made], resources=resources)
+    request = Request(graph=graph, targets=(made.name,), code={made.name: Code("1")})
+    return draw(request, Known({})).plan[made.name].ingredients(None)
 
 
 class TestVersions:
-    taker = Asset(lambda warehouse: warehouse, name="a")
+    made = taker("warehouse")
 
     def test_no_version_enters_nothing(self) -> None:
         plain = Ingredients("a", None, "1", {})
-        found = decided(self.taker, warehouse=connect)
+        found = decided(self.made, warehouse=connect)
         assert found.dependency_hash() == plain.dependency_hash()
         assert found.recorded() == plain.recorded()
 
     def test_a_version_enters_under_its_name(self) -> None:
         hashes = {
-            decided(self.taker, warehouse=each).dependency_hash()
+            decided(self.made, warehouse=each).dependency_hash()
             for each in (connect, Resource(connect, version="1"), Resource(connect, version="2"))
         }
         assert len(hashes) == 3
-        same = decided(self.taker, warehouse=Resource(Unspeakable, version="1"))
+        same = decided(self.made, warehouse=Resource(Unspeakable, version="1"))
         assert same.dependency_hash() in hashes
 
     def test_what_a_resource_needs_passes_its_version_on(self) -> None:
         found = decided(
-            self.taker,
+            self.made,
             warehouse=Resource(lambda pool: pool, version="1"),
             pool=lambda vault: vault,
             vault=Resource(connect, version="7"),
