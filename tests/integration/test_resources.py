@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 import pytest
@@ -120,6 +120,9 @@ def kinds(diary: Diary) -> dict[str, Provider]:
         def __str__(self) -> str:
             return "plain"
 
+    def returned() -> Any:
+        return contextlib.contextmanager(diary.sync("returned"))()
+
     async def scope_later() -> Any:
         return contextlib.contextmanager(diary.sync("later"))()
 
@@ -136,7 +139,7 @@ def kinds(diary: Diary) -> dict[str, Provider]:
         "decorated_async": contextlib.asynccontextmanager(asyncgen),
         "ready": contextlib.closing(types.SimpleNamespace(close=lambda: diary("close ready"))),
         "ready_async": Session(),
-        "returned": lambda: contextlib.contextmanager(diary.sync("returned"))(),
+        "returned": returned,
         "later": scope_later,
         "lock": threading.Lock,
         "locked": lambda: threading.Lock(),  # noqa: PLW0108 - a function that returns one
@@ -178,7 +181,7 @@ async def test_steps_share_one_and_it_is_closed_in_reverse(opened: Flowstone, di
         def __init__(self, vault: str) -> None:
             diary(f"open pool of {vault}")
 
-        def __enter__(self) -> Pool:
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None:
@@ -193,7 +196,7 @@ async def test_steps_share_one_and_it_is_closed_in_reverse(opened: Flowstone, di
     async def alone(pool: Pool) -> int:
         return id(pool)
 
-    assets = [Asset(meet, name=name, code_version="1") for name in ("a", "b")]
+    assets: list[AnyAsset] = [Asset(meet, name=name, code_version="1") for name in ("a", "b")]
     assets += [Asset(alone, name="c", code_version="1"), taking("d", "vault")]
     resources = {"pool": Pool, "vault": diary.sync("vault")}
     for run in range(1, 3):
@@ -302,7 +305,7 @@ async def test_a_generator_that_never_yields_says_so(opened: Flowstone) -> None:
     def empty() -> Iterator[str]:
         yield from ()
 
-    with pytest.raises(RunFailedError, match="resource 'it' can't be opened: .*didn't yield"):
+    with pytest.raises(RunFailedError, match=r"resource 'it' can't be opened: .*didn't yield"):
         await opened.materialize(assets=[taking("a", "it")], resources={"it": empty})
 
 
@@ -530,8 +533,8 @@ async def test_another_provider_alone_changes_nothing(opened: Flowstone) -> None
 
 async def test_a_connection_has_them_for_all_calls(tmp_path: Path, database_18: str) -> None:
     resources = {"it": lambda: "connection's", "unused": lambda: 1}
-    settings = {"database_url": database_18, "home": tmp_path / "home"}
-    async with Flowstone(resources=resources, **settings) as fs:
+    home = tmp_path / "home"
+    async with Flowstone(resources=resources, database_url=database_18, home=home) as fs:
         assets = [taking("a", "it")]
         graph = AssetGraph(assets, resources={"it": lambda: "graph's"})
         assert (await fs.materialize(assets=assets))["a"] == "connection's"

@@ -74,7 +74,7 @@ class TestTaking:
         def revenue(orders: int, warehouse: str, limit: int = 3, rate: int = 2) -> int:
             return orders + limit + rate + len(warehouse)
 
-        assets = [revenue, Asset(name="orders")]
+        assets: list[AnyAsset] = [revenue, Asset(name="orders")]
         graph = AssetGraph(assets, resources={"warehouse": connect, "limit": connect})
         bound = graph["revenue"]
         assert kinds(bound) == {
@@ -110,7 +110,7 @@ class TestTaking:
         assert repr(graph["revenue"]) == "<Asset revenue>"
 
     def test_assets_that_take_none_are_not_copied(self) -> None:
-        plain: AnyAsset = asset(connect)
+        plain = asset(connect)
         graph = AssetGraph([plain, taker("warehouse")], resources={"warehouse": connect})
         assert graph["connect"] is plain
 
