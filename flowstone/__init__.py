@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flowstone.core.outside import DataVersion as DataVersion
     from flowstone.core.outside import InputPath as InputPath
     from flowstone.core.plan import Plan as Plan
+    from flowstone.core.resources import Resource as Resource
     from flowstone.portal import accept as accept
     from flowstone.portal import invalidate as invalidate
     from flowstone.portal import materialize as materialize
@@ -35,6 +36,7 @@ _HOMES = {
     "From": "flowstone.core.annotations",
     "InputPath": "flowstone.core.outside",
     "Plan": "flowstone.core.plan",
+    "Resource": "flowstone.core.resources",
     "RunResult": "flowstone.result",
     "accept": "flowstone.portal",
     "asset": "flowstone.core.asset",
@@ -54,6 +56,7 @@ __all__ = [
     "From",
     "InputPath",
     "Plan",
+    "Resource",
     "RunResult",
     "accept",
     "asset",

@@ -13,7 +13,7 @@ from flowstone.explain import next_run, recorded_run
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.planning import planned, request_of
-from flowstone.result import RunResult, run_failed
+from flowstone.result import RunResult, not_closed, run_failed
 from flowstone.runner.events import Listening, RunFinished, RunStarted
 from flowstone.runner.ledger import moves
 from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset
     from flowstone.core.plan import Plan
     from flowstone.core.reason import Explanation
+    from flowstone.core.resources import Providers
     from flowstone.planning import Forced
     from flowstone.runner.events import Event, Listener
     from flowstone.store.base import MaterializationStore
@@ -47,7 +48,8 @@ class Flowstone:
     ``async with Flowstone() as fs:`` opens it; ``fs.store`` is the metadata store, ``fs.values``
     the value store. Settings come by keyword (see ``Settings``), then
     from the environment, then from ``[tool.flowstone]`` in pyproject.toml. ``store`` takes a
-    ready metadata store instead of a database.
+    ready metadata store instead of a database, ``resources`` providers for all calls: they come
+    after those of a call, and before those of modules.
 
     Raises:
         SettingsError: for an unknown or invalid setting.
@@ -55,17 +57,28 @@ class Flowstone:
         SchemaError: if the database's schema does not fit this Flowstone.
     """
 
-    def __init__(self, *, store: MaterializationStore | None = None, **settings: Any) -> None:
-        self._set_up(Settings.load(**settings), store)
+    def __init__(
+        self,
+        *,
+        store: MaterializationStore | None = None,
+        resources: Providers | None = None,
+        **settings: Any,
+    ) -> None:
+        self._set_up(Settings.load(**settings), store, resources)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """A connection with settings that are resolved already."""
         self = cls.__new__(cls)
-        self._set_up(settings, None)
+        self._set_up(settings, None, None)
         return self
 
-    def _set_up(self, settings: Settings, store: MaterializationStore | None) -> None:
+    def _set_up(
+        self,
+        settings: Settings,
+        store: MaterializationStore | None,
+        resources: Providers | None,
+    ) -> None:
         self.settings = settings
         self.values = ValueStore(
             settings.values,
@@ -74,6 +87,7 @@ class Flowstone:
             class_code=functools.partial(class_code, cache=self._cache / "code"),
         )
         self._given = store
+        self._resources = resources
         self._store: MaterializationStore | None = None
         self._stack = contextlib.AsyncExitStack()
 
@@ -114,6 +128,7 @@ class Flowstone:
         assets: Assets | None = None,
         exclude: Iterable[str] = (),
         config: Mapping[str, Any] | None = None,
+        resources: Providers | None = None,
         partition: object | None = None,
         force: Forced = False,
         only: bool = False,
@@ -125,6 +140,8 @@ class Flowstone:
             assets,
             exclude=exclude,
             config=config,
+            resources=resources,
+            standing=self._resources,
             partition=partition,
             force=force,
             only=only,
@@ -138,6 +155,7 @@ class Flowstone:
         assets: Assets | None = None,
         exclude: Iterable[str] = (),
         config: Mapping[str, Any] | None = None,
+        resources: Providers | None = None,
         partition: object | None = None,
         force: Forced = False,
         only: bool = False,
@@ -155,6 +173,8 @@ class Flowstone:
                 selections alone, the assets of ``__main__``.
             exclude: selections to leave out of the targets.
             config: ``{"asset": {"parameter": value}}`` or ``{"asset.parameter": value}``.
+            resources: providers by the names that parameters take them by. They come before those
+                of the connection and of modules.
             partition: the key the run is for, given to every step.
             force: run the targets even if they are fresh; or a selection (or several) of what to
                 run so.
@@ -172,6 +192,8 @@ class Flowstone:
             SelectionError: if a selection can't be read or matches nothing.
             RunFailedError: if an asset failed, when all others are done and recorded; its cause
                 is the first failure, its ``result`` the whole.
+            ResourceError: if a resource can't be closed, when all is recorded; its ``result`` is
+                the whole.
             StoreError: if the database fails; what is recorded stays recorded.
         """
         plan = await self.plan(
@@ -179,6 +201,7 @@ class Flowstone:
             assets=assets,
             exclude=exclude,
             config=config,
+            resources=resources,
             partition=partition,
             force=force,
             only=only,
@@ -221,6 +244,8 @@ class Flowstone:
             raise tell.error
         if raise_on_error and not result.ok:
             raise run_failed(result)
+        if report.unclosed:
+            raise not_closed(result, report.unclosed)
         return result
 
     async def why(
@@ -230,6 +255,7 @@ class Flowstone:
         run: str | None = None,
         assets: Assets | None = None,
         config: Mapping[str, Any] | None = None,
+        resources: Providers | None = None,
         partition: object | None = None,
     ) -> Explanation:
         """Why an asset would run now, or would not; or what a recorded run did, and why.
@@ -242,6 +268,7 @@ class Flowstone:
             run: the id of a recorded run; None asks about the next one.
             assets: where the name is looked up, as for ``materialize``.
             config: config values, as for ``materialize``.
+            resources: providers, as for ``materialize``.
             partition: the key that is meant.
 
         Raises:
@@ -251,7 +278,9 @@ class Flowstone:
         if run is not None:
             name = target if isinstance(target, str) else target.name
             return await recorded_run(name, key, run, self.store)
-        plan = await self.plan(target, assets=assets, config=config, partition=partition)
+        plan = await self.plan(
+            target, assets=assets, config=config, resources=resources, partition=partition
+        )
         name = target if isinstance(target, str) else target.name
         return await next_run(name, plan, self.store)
 
@@ -261,6 +290,7 @@ class Flowstone:
         reason: str,
         assets: Assets | None = None,
         config: Mapping[str, Any] | None = None,
+        resources: Providers | None = None,
         partition: object | None = None,
         actor: str | None = None,
     ) -> list[str]:
@@ -274,6 +304,7 @@ class Flowstone:
             reason: why; it is recorded.
             assets: where names are looked up, as for ``materialize``.
             config: config values, as for ``materialize``.
+            resources: providers, as for ``materialize``.
             partition: the key whose current versions are meant.
             actor: who does so; the user of this process when left out.
 
@@ -281,7 +312,15 @@ class Flowstone:
             AcceptError: if a target has no current version with a value, or an input of it that
                 is not accepted would be made first.
         """
-        request = request_of(targets, assets, config=config, partition=partition, accept=True)
+        request = request_of(
+            targets,
+            assets,
+            config=config,
+            resources=resources,
+            standing=self._resources,
+            partition=partition,
+            accept=True,
+        )
         plan = await planned(request, partition, self.store, self.values, self._cache)
         return await accepted(plan, self.store, actor or who(), reason)
 
@@ -290,6 +329,7 @@ class Flowstone:
         *targets: Target,
         reason: str,
         assets: Assets | None = None,
+        resources: Providers | None = None,
         partition: object | None = None,
         downstream: bool = False,
         actor: str | None = None,
@@ -302,11 +342,12 @@ class Flowstone:
             targets: assets, modules or selections.
             reason: why; it is recorded in the audit.
             assets: where names are looked up, as for ``materialize``.
+            resources: providers, as for ``materialize``.
             partition: the key whose versions are meant.
             downstream: all that depends on the targets too.
             actor: who does so; the user of this process when left out.
         """
-        graph = collect(targets, assets)
+        graph = collect(targets, assets, resources, self._resources)
         names = chosen(graph, targets, ())
         if downstream:
             below = [each for n in names for each in graph.dependents(n, transitive=True)]

@@ -16,6 +16,7 @@ FlowstoneError
 ├── HashingError                 a value without canonical form
 ├── SettingsError                a setting that is unknown or invalid
 ├── AcceptError                  an asset whose current version can't be accepted
+├── ResourceError                a resource that can't be opened or closed
 ├── RunFailedError               at least one asset of a run failed
 ├── OutputsError                 a function returned something else than its outputs
 ├── ValueStoreError
@@ -129,6 +130,18 @@ class SettingsError(FlowstoneError):
 
 class AcceptError(FlowstoneError):
     """An asset whose current version can't stand for the code, inputs and config of now."""
+
+
+class ResourceError(FlowstoneError):
+    """A resource can't be opened, or can't be closed; its cause is what the provider raised.
+
+    What can't be opened fails the assets that take it. What can't be closed is raised at the end
+    of the run, when everything is recorded; ``result`` is then the ``RunResult``.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.result: object = None
+        super().__init__(message)
 
 
 class RunFailedError(FlowstoneError):

@@ -41,8 +41,8 @@ def configure(
 
 
 def step_logger(run_id: str, asset: str, partition: str | None) -> Logger:
-    """The logger an asset gets, bound to where it runs."""
-    bound: dict[str, str] = {"run_id": run_id, "asset": asset}
+    """The logger an asset gets, bound to where it runs; without an asset, that of a run."""
+    bound = {"run_id": run_id, "asset": asset} if asset else {"run_id": run_id}
     if partition is not None:
         bound["partition"] = partition
     if structlog.is_configured():

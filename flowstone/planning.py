@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset
     from flowstone.core.dag import AssetGraph
     from flowstone.core.records import Materialization
+    from flowstone.core.resources import Providers
     from flowstone.store.base import MaterializationStore
     from flowstone.targets import Assets, Target
     from flowstone.values import ValueStore
@@ -41,6 +42,8 @@ def request_of(
     *,
     exclude: Iterable[str] = (),
     config: Mapping[str, Any] | None = None,
+    resources: Providers | None = None,
+    standing: Providers | None = None,
     partition: object | None = None,
     force: Forced = False,
     only: bool = False,
@@ -49,11 +52,13 @@ def request_of(
 ) -> Request:
     """What is asked for, without anything that has to be read first.
 
+    ``resources`` are providers for this request, ``standing`` those of the connection.
+
     Raises:
         DefinitionError: if targets, graph or config can't be used.
         SelectionError: if a selection can't be read or matches nothing.
     """
-    graph = collect(targets, assets)
+    graph = collect(targets, assets, resources, standing)
     left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     names = tuple(chosen(graph, targets, left_out))
     return Request(

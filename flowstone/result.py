@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from flowstone.core.plan import Plan
     from flowstone.core.records import Materialization
+    from flowstone.errors import ResourceError
     from flowstone.runner.events import Ending
     from flowstone.runner.run import Report
     from flowstone.values import ValueStore
@@ -40,6 +41,7 @@ class RunResult:
         self.run = report.run
         self.statuses: dict[str, Ending] = {step.name: report.endings[step.name] for step in plan}
         self.failures = report.failures
+        self.unclosed = report.unclosed
         self._versions = report.versions
         self._values = values
 
@@ -109,4 +111,15 @@ def run_failed(result: RunResult) -> RunFailedError:
     error = RunFailedError(message, result)
     for failure in list(result.failures.values())[:1]:
         error.__cause__ = failure.exception
+    for each in result.unclosed:
+        error.add_note(str(each))
     return error
+
+
+def not_closed(result: RunResult, errors: Sequence[ResourceError]) -> ResourceError:
+    """The error of a run that is done but for closing its resources: the first, naming the rest."""
+    first, *others = errors
+    first.result = result
+    for each in others:
+        first.add_note(str(each))
+    return first

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowstone.core.asset import AnyAsset
 from flowstone.core.dag import AssetGraph, assets_in, is_asset
+from flowstone.core.resources import Offered, Providers
 from flowstone.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
@@ -18,8 +20,15 @@ Target: TypeAlias = AnyAsset | str | ModuleType
 Assets: TypeAlias = AssetGraph | ModuleType | Iterable[AnyAsset | ModuleType]
 
 
-def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
+def collect(
+    targets: Sequence[Target],
+    assets: Assets | None,
+    resources: Providers | None = None,
+    standing: Providers | None = None,
+) -> AssetGraph:
     """The graph that targets are looked up in.
+
+    ``resources`` are the providers of the call, ``standing`` those of the connection.
 
     Raises:
         DefinitionError: if it can't be built; all errors at once.
@@ -31,8 +40,9 @@ def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
             msg = f"a target is an asset, a module or a selection, not {_kind(target)}"
             raise TargetError(msg)
     if isinstance(assets, AssetGraph):
-        return assets
+        return assets.providing(resources or {}, standing or {})
     _check_listable(assets)
+    offered = Offered(resources or {}, standing or {})
     if isinstance(assets, ModuleType):
         modules.append(assets)
     elif assets is not None:
@@ -40,7 +50,7 @@ def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
         modules += [each for each in listed if isinstance(each, ModuleType)]
         plain = [each for each in listed if not isinstance(each, ModuleType)]
         if not modules:
-            return AssetGraph([*plain, *assets_in(given)])
+            return AssetGraph([*plain, *assets_in(given)], resources=offered)
         given = [*plain, *given]
     if not modules and not given:
         modules = [sys.modules["__main__"]]
@@ -49,7 +59,8 @@ def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
         names = ", ".join(module.__name__ for module in modules)
         msg = f"{names} has no assets; decorate a function with @asset, or pass assets=[...]"
         raise TargetError(msg)
-    return AssetGraph.from_targets(found)
+    offered = replace(offered, namespaces=tuple(map(vars, modules)))
+    return AssetGraph.from_targets(found, resources=offered)
 
 
 def _check_listable(assets: object) -> None:

@@ -16,6 +16,7 @@ from flowstone.errors import (
     HashingError,
     NotFoundError,
     PartitionError,
+    ResourceError,
     SelectionError,
     SettingsError,
 )
@@ -39,6 +40,8 @@ def exit_code(error: FlowstoneError) -> int:
     """
     if isinstance(error, EmptySelectionError):
         return UNMATCHED
+    if isinstance(error, ResourceError) and not getattr(error.result, "ok", True):
+        return FAILED  # what an asset's failure ends with, whatever else went wrong
     return MISTAKEN if isinstance(error, _MISTAKES) else UNAVAILABLE
 
 

@@ -15,9 +15,12 @@ from flowstone import log
 from flowstone.cli import options, output
 from flowstone.cli.events import JsonLines, LogEntries
 from flowstone.cli.faults import FAILED
+from flowstone.cli.frames import shown
 from flowstone.cli.plan import show
 from flowstone.cli.progress import PlainScreen, Progress, Screen, View
+from flowstone.errors import ResourceError
 from flowstone.portal import call
+from flowstone.runner.failure import describe
 from flowstone.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,10 +104,20 @@ def run(
 
         try:
             result = call(work)
+        except ResourceError as error:
+            raise _shown(error) from error
         finally:
             for each in listeners:
                 each.close()
     return 0 if result.ok else FAILED
+
+
+def _shown(error: ResourceError) -> ResourceError:
+    """The error of a resource that was not closed, with the user's frames, and other such ones."""
+    places = shown(describe(error).traceback)
+    told = ResourceError("\n".join([str(error), *places, *getattr(error, "__notes__", ())]))
+    told.result = error.result
+    return told
 
 
 @contextlib.contextmanager

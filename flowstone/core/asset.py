@@ -10,6 +10,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
@@ -20,6 +21,7 @@ from flowstone.errors import DefinitionError, SignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from collections.abc import Set as AbstractSet
 
     from flowstone.core.outside import Observer
 
@@ -40,13 +42,17 @@ class Asset(Generic[P, R]):
     Calling an asset calls the function. ``@asset`` builds one from a function; without a
     function, ``Asset(name="c", depends_on=["a", "b"])`` serves graphs alone.
 
-    ``parameters`` is the signature as dependencies, context and config; ``extra`` what is needed
-    without being passed; ``depends_on`` names the direct dependencies in order, without
+    ``parameters`` is the signature as dependencies, context, resources and config; ``extra`` what
+    is needed without being passed; ``depends_on`` names the direct dependencies in order, without
     repetition; ``edges`` are pairs of a parameter and the asset it takes, and of no parameter
     (an empty text) and an asset that is not passed; ``linked`` are the dependencies that were
     given as assets, not by name; ``config`` the config parameters; ``observers`` the observe
     functions and how they are called. ``problems`` holds what is wrong with the definition;
     building a graph raises it, so that all errors of a module are told at once.
+
+    Which parameters take resources is known in a graph only: it holds copies of those assets, made
+    by ``taking``, whose ``original`` is the asset itself and whose ``resource_versions`` are the
+    declared versions by name.
     """
 
     def __init__(
@@ -101,6 +107,8 @@ class Asset(Generic[P, R]):
         self.linked: list[AnyAsset] = []
         self.depends_on: list[str] = self._needs()
         self.observers: tuple[Observer, ...] = ()
+        self._original: AnyAsset | None = None
+        self.resource_versions: Mapping[str, str] = _NOWHERE
         self._check_rules()
         self.maker: AnyAsset | None = None
         self.outputs: dict[str, AnyAsset] = {}
@@ -178,6 +186,29 @@ class Asset(Generic[P, R]):
     def annotation(self, parameter: Parameter) -> Any:
         """The evaluated annotation of a parameter, or ``Any``."""
         return self._names.evaluate(parameter.annotation) if self._names else Any
+
+    @property
+    def original(self) -> AnyAsset:
+        """What was defined, of which this may be a graph's copy."""
+        return self._original or self
+
+    @property
+    def resources(self) -> list[str]:
+        """The names of the resources it takes, in signature order."""
+        return [each.name for each in self.parameters if each.kind == "resource"]
+
+    def taking(self, names: AbstractSet[str], versions: Mapping[str, str]) -> AnyAsset:
+        """A copy whose parameters of these names take resources, of these declared versions."""
+        bound = copy.copy(self)
+        bound._original = self.original  # noqa: SLF001 - it is one of us
+        bound.parameters = tuple(
+            replace(each, kind="resource") if each.is_by_name and each.name in names else each
+            for each in self.parameters
+        )
+        bound.config, bound.edges, bound.linked = [], [], []
+        bound.depends_on = bound._needs()  # noqa: SLF001 - it is one of us
+        bound.resource_versions = versions
+        return bound
 
     def sources(self) -> list[AnyAsset | str]:
         """What each dependency was written as: an asset, or the name of one."""
@@ -384,9 +415,9 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function an asset; its parameters name what it depends on.
 
     A parameter is, in this order: an explicit dependency (``Annotated[T, From(other)]`` or
-    ``deps={"parameter": other}``), the run's ``Context`` (by annotation), config (if it has
-    a default), else a dependency on the asset of that name. The function's type is kept, and
-    calling the asset calls the function.
+    ``deps={"parameter": other}``), the run's ``Context`` (by annotation), a resource (by name),
+    config (if it has a default), else a dependency on the asset of that name. The function's type
+    is kept, and calling the asset calls the function.
 
     Args:
         fn: the function, sync or async, in ``@asset`` without parentheses.

@@ -15,6 +15,7 @@ CauseKind = Literal[
     "input_changed",
     "config_changed",
     "outside_changed",
+    "resource_changed",
     "value_lost",
     "invalidated",
     "forced",
@@ -35,6 +36,7 @@ _WORDS: dict[CauseKind, str] = {
     "input_changed": "input {subject} changed",
     "config_changed": "config {subject} changed",
     "outside_changed": "{subject} changed outside",
+    "resource_changed": "resource {subject} changed",
     "value_lost": "value not kept ({subject})",
     "invalidated": "invalidated",
     "always": "always made",
@@ -58,7 +60,8 @@ class Cause:
     """One reason: its kind, what it is about, the old and new version of that, and its place.
 
     ``subject`` is the definition of a code change, the parameter of an input or config change,
-    the upstream asset, or what was observed outside. ``place`` is ``file:line`` for code.
+    the upstream asset, the resource, or what was observed outside. ``place`` is ``file:line`` for
+    code.
     """
 
     kind: CauseKind
@@ -80,6 +83,8 @@ class Cause:
             return ": reached no more" if gone else ": newly reached" if new else ""
         if self.kind == "input_changed" and (gone or new):
             return ": taken no more" if gone else ": newly taken"
+        if self.kind == "resource_changed" and (gone or new):
+            return ": without a version now" if gone else f": version {self.new} now"
         return f" {self.old} -> {self.new}" if self.old and self.new else ""
 
     def to_dict(self) -> dict[str, Any]:

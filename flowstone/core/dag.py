@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import rustworkx as rx
 
 from flowstone.core.asset import AnyAsset, Asset
+from flowstone.core.resources import Offered, bind, gather, unusable
 from flowstone.core.selection import select
 from flowstone.errors import (
     CycleError,
@@ -21,6 +23,8 @@ from flowstone.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from flowstone.core.resources import Provider, Providers
+
 #: How many names are compared, in all, to find the nearest of unknown ones.
 _COMPARISONS = 500_000
 
@@ -33,37 +37,66 @@ class AssetGraph:
     Assets that a dependency refers to as objects (``From(other)``, ``deps=[other]``) belong to
     the graph without being listed.
 
+    ``resources`` maps names to providers; what the modules that the assets live in have under
+    that name comes after it. Of an asset that takes one, the graph holds a copy that says so.
+
     Raises:
         DefinitionError: if something is wrong; ``DefinitionErrors`` holds them all when
             there are several.
     """
 
-    def __init__(self, assets: Iterable[AnyAsset]) -> None:
+    def __init__(
+        self, assets: Iterable[AnyAsset], *, resources: Providers | Offered | None = None
+    ) -> None:
         self._assets, problems = _by_name(assets)
+        self._offered = Offered.of(resources)
+        #: What provides each resource there is, by name.
+        self.resources: Mapping[str, Provider]
+        self.resources, told = gather(self._assets, self._offered)
+        problems += told
+        if self.resources:
+            problems += bind(self._assets, self.resources)
         for asset in self._assets.values():
             problems += asset.problems
             if asset.config:
                 problems += _clashes(asset, self._assets)
         self._makers, wrong = _makers(self._assets)
         problems += wrong
-        problems += _Unknown(self._assets).problems
+        problems += _Unknown(self._assets, self.resources).problems
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
         DefinitionErrors.raise_any(problems)
 
     @classmethod
-    def from_module(cls, *modules: object) -> AssetGraph:
+    def from_module(
+        cls, *modules: object, resources: Providers | Offered | None = None
+    ) -> AssetGraph:
         """The graph of all assets in modules' namespaces, imported ones included.
 
         A dependency of an imported asset is looked up in the module that defines it.
         """
-        found = assets_in(value for module in modules for value in vars(module).values())
-        return cls(_with_ancestors(found))
+        spaces = tuple(map(vars, modules))
+        found = assets_in(value for space in spaces for value in space.values())
+        offered = replace(Offered.of(resources), namespaces=spaces)
+        return cls(_with_ancestors(found), resources=offered)
 
     @classmethod
-    def from_targets(cls, targets: Iterable[AnyAsset]) -> AssetGraph:
+    def from_targets(
+        cls, targets: Iterable[AnyAsset], *, resources: Providers | Offered | None = None
+    ) -> AssetGraph:
         """The graph of some assets and all they need, found in the namespaces they live in."""
-        return cls(_with_ancestors(targets))
+        return cls(_with_ancestors(targets), resources=resources)
+
+    def providing(self, resources: Providers, standing: Providers) -> AssetGraph:
+        """This graph with other providers: ``resources`` before its own, ``standing`` after."""
+        if not resources and not standing:
+            return self
+        DefinitionErrors.raise_any(list(unusable("resources=", resources)))
+        mine = self._offered
+        offered = Offered(
+            {**mine.given, **resources}, {**standing, **mine.standing}, mine.namespaces
+        )
+        return AssetGraph([asset.original for asset in self], resources=offered)
 
     @staticmethod
     def check_cycles(assets: Iterable[AnyAsset]) -> None:
@@ -194,7 +227,7 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
     problems: list[DefinitionError] = [_no_asset(each) for each in listed if not is_asset(each)]
     named: dict[str, AnyAsset] = {}
     clashes: dict[str, dict[int, AnyAsset]] = {}
-    todo = assets_in(listed)[::-1]
+    todo = [asset.original for asset in reversed(assets_in(listed))]
     while todo:
         asset = todo.pop()
         known = named.setdefault(asset.name, asset)
@@ -214,6 +247,7 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
 
 def _present(asset: AnyAsset) -> AnyAsset:
     """What stands for an asset now: a cell or module run again has replaced those it defines."""
+    asset = asset.original
     if asset.is_local:
         return asset
     if asset.maker is not None:
@@ -286,8 +320,8 @@ def _clashes(asset: AnyAsset, assets: Mapping[str, AnyAsset]) -> Iterator[Defini
 class _Unknown:
     """One error for every dependency that no asset provides."""
 
-    def __init__(self, assets: Mapping[str, AnyAsset]) -> None:
-        self._assets = assets
+    def __init__(self, assets: Mapping[str, AnyAsset], resources: Iterable[str]) -> None:
+        self._assets, self._resources = assets, resources
         self._hints: dict[tuple[str, int], str] = {}
         self._left = _COMPARISONS
         self.problems = [
@@ -310,7 +344,8 @@ class _Unknown:
         """The nearest names in the graph and its module, unless comparing would take all day."""
         key = name, id(asking.namespace)
         if key not in self._hints and self._left > 0:
-            known = {*self._assets, *_assets_of(asking.namespace)} - {asking.name}
+            there = _assets_of(asking.namespace)
+            known = {*self._assets, *there, *self._resources} - {asking.name}
             self._left -= len(known)
             self._hints[key] = did_you_mean(name, sorted(known))
         return self._hints.get(key, "")
@@ -368,7 +403,7 @@ def _ring(part: rx.PyDiGraph[AnyAsset, str]) -> list[AnyAsset]:
 def _with_ancestors(assets: Iterable[AnyAsset]) -> list[AnyAsset]:
     """The assets and all they need by name, each looked up where the asset that needs it lives."""
     spaces: dict[int, dict[str, list[AnyAsset]]] = {}
-    found = {id(asset): asset for asset in assets}
+    found = {id(asset): asset for asset in (each.original for each in assets)}
     names = {asset.name for asset in found.values()}
     todo = list(found.values())
     while todo:

@@ -183,9 +183,15 @@ class _Decisions:
         config = request.config.get(name, NO_CONFIG)
         outside = request.outside.get(name, NOTHING_OBSERVED)
         inputs = self._inputs(asset)
-        place = asset.place_among_outputs
         ingredients = Ingredients(
-            name, request.partition, code.version, inputs.known, config, outside, place
+            name,
+            request.partition,
+            code.version,
+            inputs.known,
+            config,
+            outside,
+            asset.resource_versions,
+            asset.place_among_outputs,
         )
         return _State(asset, code, config, outside, inputs, ingredients, self._current(asset))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.cause import Cause
@@ -22,8 +22,9 @@ class Ingredients:
 
     ``upstream`` maps each parameter (``+name`` for an input that is not passed) to the data
     version it takes. ``code_version`` is None if the source can't be had: never reusable.
-    ``outside`` is what was observed of the world outside. ``output`` is the position among the
-    outputs of its function, None for an asset on its own.
+    ``outside`` is what was observed of the world outside, ``resources`` the declared versions of
+    the resources it takes, and of those that they take, by name. ``output`` is the position among
+    the outputs of its function, None for an asset on its own.
     """
 
     asset: str
@@ -32,12 +33,15 @@ class Ingredients:
     upstream: Mapping[str, str]
     config: Config = NO_CONFIG
     outside: Observed = NOTHING_OBSERVED
+    resources: Mapping[str, str] = field(default_factory=dict)
     output: int | None = None
 
     def dependency_hash(self, asset: str | None = None) -> str:
         """The digest of all of them, by name; ``asset`` is a name it had before."""
         parts: list[str | None] = [asset or self.asset, self.code_version, self.partition]
-        for ingredients in (self.upstream, self.config.digests, self.outside.states):
+        named = [self.upstream, self.config.digests, self.outside.states]
+        # What takes none has the hash that it had before there were any.
+        for ingredients in [*named, self.resources] if self.resources else named:
             parts.append(str(len(ingredients)))
             for name in sorted(ingredients):
                 parts += [name, ingredients[name]]
@@ -53,12 +57,16 @@ class Ingredients:
 
     def recorded(self) -> dict[str, Any]:
         """The ingredients as the row keeps them, for later explanations."""
-        recorded = {
+        recorded: dict[str, Any] = {
             "upstream": dict(self.upstream),
             "config": _shown(self.config.shown, self.config.digests),
             "outside": _shown(self.outside.shown, self.outside.states),
         }
-        return recorded if self.output is None else {**recorded, "output": self.output}
+        if self.resources:
+            recorded["resources"] = dict(self.resources)
+        if self.output is not None:
+            recorded["output"] = self.output
+        return recorded
 
     def causes(self, made: Materialization) -> Iterator[Cause]:
         """What is different from the ingredients of an earlier materialization."""
@@ -79,6 +87,10 @@ class Ingredients:
             yield Cause("config_changed", name, old, new)
         for name, old, new in _changed(made.inputs.get("outside", {}), self.recorded()["outside"]):
             yield Cause("outside_changed", name, old, new)
+        declared: Mapping[str, str] = made.inputs.get("resources", {})
+        for name in sorted({*declared, *self.resources}):
+            if declared.get(name) != self.resources.get(name):
+                yield Cause("resource_changed", name, declared.get(name), self.resources.get(name))
 
 
 _Shown = dict[str, dict[str, str | None]]

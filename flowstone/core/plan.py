@@ -66,9 +66,15 @@ class Step:
 
     def ingredients(self, partition: str | None) -> Ingredients:
         """What decides what the step makes, as far as its inputs are known."""
-        version, output = self.code.version, self.asset.place_among_outputs
         return Ingredients(
-            self.name, partition, version, self.upstream, self.config, self.outside, output
+            self.name,
+            partition,
+            self.code.version,
+            self.upstream,
+            self.config,
+            self.outside,
+            self.asset.resource_versions,
+            self.asset.place_among_outputs,
         )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from flowstone.core.asset import AnyAsset
 
-Kind = Literal["dependency", "context", "config"]
+Kind = Literal["dependency", "context", "config", "resource"]
 
 
 @dataclass(slots=True)
@@ -40,6 +40,11 @@ class Parameter:
     def asset(self) -> str:
         """The name of the asset that a dependency takes."""
         return self.name if self.source is None else name_of(self.source)
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether nothing but its name says what it takes, so that a resource may come first."""
+        return self.source is None and self.kind in ("dependency", "config")
 
 
 def read_parameters(
@@ -102,6 +107,25 @@ def read_observers(
         taken.add(name)
         found.append(Observer(name, fn, from_config, from_context))
     return found, problems
+
+
+def read_needs(fn: Callable[..., Any]) -> list[tuple[str, bool]]:
+    """The parameters a provider can be given by name, and whether it can do without each.
+
+    Raises:
+        SignatureError: if the signature can't be read, or needs an argument without a name.
+    """
+    try:
+        raw = _raw_parameters(fn)
+    except (ValueError, TypeError) as error:
+        raise _unreadable(error) from None
+    for name, mark, _, default in raw:
+        if mark == "/" and default is EMPTY:
+            raise SignatureError(
+                f"parameter {name!r} is positional-only; resources are passed by name, drop the"
+                f" '/' or wrap it in a function"
+            )
+    return [(name, default is not EMPTY) for name, mark, _, default in raw if not mark]
 
 
 def _read_observer(

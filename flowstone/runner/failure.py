@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _OURS = str(Path(__file__).parents[1])
-_LIBRARIES = ("anyio", "asyncio", "concurrent", "threading")
+_LIBRARIES = ("anyio", "asyncio", "concurrent", "contextlib", "threading")
 _MESSAGE_BYTES = 65_536
 _FRAMES = 60
 

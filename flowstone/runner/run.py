@@ -17,13 +17,14 @@ from flowstone.core.context import Context, Logger
 from flowstone.core.decide import Wanted, input_name, is_too_old, may_return
 from flowstone.core.outside import Observed
 from flowstone.core.records import Run
-from flowstone.errors import ValueLostError
+from flowstone.errors import ResourceError, ValueLostError
 from flowstone.runner.events import RunFinished, RunStarted
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.history import History
 from flowstone.runner.journal import Journal
 from flowstone.runner.ledger import Ledger, moves, now
 from flowstone.runner.queue import ReadyQueue
+from flowstone.runner.resources import Resources
 from flowstone.runner.step import Lost, Made, Version, call_async, call_in_thread
 from flowstone.store.base import LEASE_SECONDS
 
@@ -50,12 +51,16 @@ def default_concurrency() -> int:
 
 @dataclass(slots=True)
 class Report:
-    """How a run ended: every step's ending, the versions that stand, and what failed."""
+    """How a run ended: every step's ending, the versions that stand, and what failed.
+
+    ``unclosed`` are the resources that could not be closed.
+    """
 
     run: Run
     endings: dict[str, Ending]
     versions: dict[str, Version] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
+    unclosed: list[ResourceError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class _Execution:
             for parameter, source in step.asset.edges
             if parameter
         )
+        self._resources = Resources(plan.request.graph.resources, self._report.unclosed)
         self._lost: dict[str, Step] = {}
         self._failure: Exception | None = None
         self._scope = anyio.CancelScope()
@@ -143,6 +149,9 @@ class _Execution:
             try:
                 with self._scope:
                     await self._go()
+            except anyio.get_cancelled_exc_class():
+                self._log_unclosed()  # who cancels gets no result that could say so
+                raise
             finally:
                 try:
                     for step in self._plan:
@@ -151,6 +160,8 @@ class _Execution:
                 finally:
                     self._journal.close()
         if self._failure is not None:
+            for each in self._report.unclosed:
+                self._failure.add_note(str(each))
             raise self._failure
         return self._report
 
@@ -169,12 +180,12 @@ class _Execution:
         return self._plan.request.verify and step.asset.keep and step.asset.fn is not None
 
     async def _go(self) -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._beat)
-            self._group = group
-            self._start(self._queue.start())
-            if not self._queue.left:
-                group.cancel_scope.cancel()
+        async with anyio.create_task_group() as around:
+            around.start_soon(self._beat)
+            async with self._resources, anyio.create_task_group() as group:
+                self._group = group
+                self._start(self._queue.start())
+            around.cancel_scope.cancel()
 
     def _start(self, numbers: Sequence[int]) -> None:
         """Begin what is ready; a fresh step has its result already."""
@@ -207,8 +218,6 @@ class _Execution:
             await self._step(numbers)
         except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
             self._stop(error)
-        if not self._queue.left:
-            self._group.cancel_scope.cancel()
 
     def _stop(self, error: Exception) -> None:
         self._failure = self._failure or error
@@ -233,6 +242,11 @@ class _Execution:
             except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
                 self._stop(error)
 
+    def _log_unclosed(self) -> None:
+        logger = self._tools.logger(self._run.run_id, "", self._run.partition)
+        for each in self._report.unclosed:
+            logger.error(str(each))
+
     async def _finish(self) -> None:
         endings = Counter(self._ledger.endings.values())
         status = "success"
@@ -240,6 +254,8 @@ class _Execution:
             status = "failed"
         elif endings["cancelled"]:
             status = "cancelled"
+        elif self._report.unclosed:
+            status = "failed"
         ended = {"status": status, "counts": dict(endings), "completed_at": now()}
         self._report.run = run = self._run.model_copy(update=ended)
         await self._tools.store.finish_run(run)
@@ -404,6 +420,11 @@ class _Execution:
         """Call the function as soon as there is a thread for it, or at once if it is async."""
         arguments = self._arguments(steps[0], attempt)
         assets = [step.asset for step in steps]
+        try:
+            arguments |= await self._resources.of(assets[0].resources)
+        except ResourceError as error:
+            begin()
+            return describe(error)
         if assets[0].is_async:
             begin()
             return await call_async(assets, arguments, self._tools.values)
@@ -418,7 +439,7 @@ class _Execution:
                 arguments[parameter.name] = self._report.versions[parameter.asset].claim()
             elif parameter.kind == "config":
                 arguments[parameter.name] = step.config.values[parameter.name]
-            else:
+            elif parameter.kind == "context":
                 partition = self._run.partition
                 name = (step.asset.maker or step.asset).name
                 logger = self._tools.logger(self._run.run_id, name, partition)
