@@ -639,7 +639,6 @@ def test_the_command_line_takes_those_of_the_module(project: Project) -> None:
     assert "resource warehouse changed 1 -> 2" in planned.out
     why = project.flowstone("why", "shop.py", "revenue", VERSION="2")
     assert "resource warehouse changed 1 -> 2" in why.out
-    assert "revenue" in project.flowstone("graph", "shop.py").out
 
 
 def test_the_command_line_tells_what_failed(project: Project) -> None:
