@@ -67,6 +67,7 @@ class Asset(Generic[P, R]):
         always: bool = False,
         aliases: Iterable[str] = (),
         keep: bool = True,
+        validate: bool | None = None,
     ) -> None:
         if fn is not None:
             self._dress(fn)
@@ -86,6 +87,7 @@ class Asset(Generic[P, R]):
         self.always = always
         self.aliases = tuple(map(named, _listed(aliases))) if aliases else ()
         self.keep = keep
+        self.validate = validate
         self.extra: tuple[AnyAsset | str, ...] = ()
         self.problems: list[DefinitionError] = []
         self._check_words()
@@ -325,6 +327,7 @@ def asset(
     always: bool = ...,
     aliases: Iterable[str] = ...,
     keep: bool = ...,
+    validate: bool | None = ...,
 ) -> Callable[[Callable[P, R]], Asset[P, R]]: ...
 
 
@@ -359,6 +362,9 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         always: make it in every run, whatever is recorded.
         aliases: names the asset had before; what was recorded under them is its history.
         keep: False for a value that can't be stored; it then lives for one run.
+        validate: True checks all of the returned value against the return annotation, with
+            pydantic in strict mode; False nothing of it; None, the default, what is cheap: the
+            outer class and a few items.
         **options: the keywords above.
 
     Raises:
