@@ -151,7 +151,20 @@ class Asset(Generic[P, R]):
 
     def annotation(self, parameter: Parameter) -> Any:
         """The evaluated annotation of a parameter, or ``Any``."""
-        return self._names.evaluate(parameter.annotation) if self._names else Any
+        return self.evaluate(parameter.annotation)
+
+    def evaluate(self, annotation: Any, /) -> Any:
+        """An annotation of the function, evaluated if it is a text; ``Any`` if it can't be."""
+        return self._names.evaluate(annotation) if self._names else Any
+
+    @property
+    def written_return(self) -> Any:
+        """The return annotation as it is written; ``inspect.Parameter.empty`` for none."""
+        if "returns" in self.__dict__:
+            return self.returns
+        if type(self.fn) is FunctionType and not self.fn.__dict__:
+            return self.fn.__annotations__.get("return", inspect.Parameter.empty)
+        return self.returns
 
     def sources(self) -> list[AnyAsset | str]:
         """What each dependency was written as: an asset, or the name of one."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rustworkx as rx
 
 from flowstone.core.asset import AnyAsset, Asset
+from flowstone.core.edges import mismatches
 from flowstone.core.selection import select
 from flowstone.errors import (
     CycleError,
@@ -47,6 +48,7 @@ class AssetGraph:
         problems += _Unknown(self._assets).problems
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
+        problems += mismatches(self._assets)
         DefinitionErrors.raise_any(problems)
 
     @classmethod
