@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import collections.abc as abc
 import inspect
+from collections import abc
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from flowstone.core.annotations import EMPTY
@@ -12,7 +12,8 @@ from flowstone.core.outside import DataVersion
 from flowstone.core.text import cap
 from flowstone.core.typed.assignable import why_not
 from flowstone.core.typed.classes import argument, seen_as
-from flowstone.core.typed.forms import ANY, Class, Type, Union, expanded, read, union
+from flowstone.core.typed.forms import ANY, Class, Type, Union, union
+from flowstone.core.typed.reading import expanded, read
 from flowstone.errors import EdgeTypeError
 
 if TYPE_CHECKING:
@@ -104,12 +105,8 @@ def _mismatch(
     source: AnyAsset, written: Any, asset: AnyAsset, parameter: Parameter, reason: str
 ) -> EdgeTypeError:
     takes = shown(parameter.annotation)
-    given = parameter.source
-    named = repr(given) if isinstance(given, str) or given is None else given.name
-    if given is None:
-        named = repr(source.name)
-    elif not isinstance(given, str) and not named.isidentifier():
-        named = repr(given.name)
+    as_object = not isinstance(parameter.source, (str, type(None))) and source.name.isidentifier()
+    named = source.name if as_object else repr(source.name)
     return EdgeTypeError(
         f"{asset.label}: parameter {parameter.name!r} takes {takes}, but {source.label} returns"
         f" {shown(written)}: {reason}; change one of them, or write {parameter.name}:"
@@ -136,9 +133,10 @@ def _without_from(text: str) -> str:
         node = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return text
-    inner = getattr(node, "slice", None)
-    whole = isinstance(inner, ast.Tuple) and ast.unparse(node).partition("[")[0]
-    return ast.unparse(inner.elts[0]) if whole and whole.endswith("Annotated") else text
+    match node:
+        case ast.Subscript(value=outer, slice=ast.Tuple(elts=[inner, *_])):
+            return ast.unparse(inner) if ast.unparse(outer).endswith("Annotated") else text
+    return text
 
 
 def _awaited(kind: Type) -> Type:

@@ -9,7 +9,8 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from flowstone.core.config import adapter_of, first_error, mentions_secret
 from flowstone.core.edges import shown, value_type, written_type
 from flowstone.core.text import cap
-from flowstone.core.typed.forms import ANY, read
+from flowstone.core.typed.forms import ANY
+from flowstone.core.typed.reading import read
 from flowstone.core.typed.values import misfit
 from flowstone.errors import ReturnTypeError
 

@@ -7,7 +7,8 @@ only code of the user's that runs is that of annotations themselves.
 
 from __future__ import annotations
 
-import collections.abc as abc
+from abc import ABCMeta
+from collections import abc
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flowstone.core.typed.classes import (
@@ -31,15 +32,15 @@ from flowstone.core.typed.forms import (
     Union,
     Value,
     Variable,
-    expanded,
     union,
 )
 from flowstone.core.typed.members import fields_of, found_in, promised
+from flowstone.core.typed.reading import expanded
 
 if TYPE_CHECKING:
     from flowstone.core.typed.forms import Param
 
-Out = TypeVar("Out", covariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
 
 _MAX_DEPTH = 40
 _PROMOTED = {float: (int,), complex: (int, float)}
@@ -47,10 +48,10 @@ _PROMOTED = {float: (int,), complex: (int, float)}
 _LOOSE = ("numpy", "pandas", "polars", "pyarrow")
 
 
-class _Iterable(Protocol[Out]):
+class _Iterable(Protocol[Out_co]):
     """What counts as iterable without deriving from it."""
 
-    def __iter__(self) -> abc.Iterator[Out]: ...
+    def __iter__(self) -> abc.Iterator[Out_co]: ...
 
 
 def why_not(source: Type, target: Type) -> str:
@@ -69,7 +70,7 @@ class _Relation:
 
     def why_not(self, source: Type, target: Type) -> str:
         source, target = expanded(source), expanded(target)
-        if source == target or ANY in (source, target) or target == OBJECT or source == NEVER:
+        if source in (target, NEVER) or ANY in (source, target) or target == OBJECT:
             return ""
         pair = source, target
         if pair in self._open or len(self._open) > _MAX_DEPTH:
@@ -99,11 +100,8 @@ class _Relation:
     def _single(self, source: Type, target: Type) -> str:
         match target:
             case Distinct():
-                is_distinct = isinstance(source, Distinct)
-                return self.why_not(source.base, target) if is_distinct else _is_not(source, target)
-            case Value():
-                few = every_value(source) if isinstance(source, Class) else source
-                return "" if few == target else _is_not(source, target)
+                if isinstance(source, Distinct):
+                    return self.why_not(source.base, target)
             case TypeOf():
                 return self._class_object(source, target)
             case Function():
@@ -210,10 +208,11 @@ class _Relation:
                 return ""
             reason = self._calls(source, call.type, by_name=True)
             return f"{source} is not {target}: {reason}" if reason else ""
-        is_function = target.cls in (abc.Hashable,) or target.cls.__module__ in ("types", "typing")
+        is_function = target.cls is abc.Hashable or target.cls.__module__ in ("types", "typing")
         return "" if is_function else _is_not(source, target)
 
     def _classes(self, source: Class | Tuple, target: Class) -> str:
+        """Compare by name: promotions, typed dicts, base classes; then by what they have."""
         if isinstance(source, Class) and source.cls in _promoted(source, target.cls):
             return ""
         if isinstance(source, Class) and is_typed_dict(source.cls) and is_typed_dict(target.cls):
@@ -221,10 +220,12 @@ class _Relation:
         seen = seen_as(source, target.cls)
         if isinstance(seen, Class):
             return self._arguments(source, seen, target)
-        if seen is not None or (isinstance(source, Class) and target.cls in source.cls.__mro__):
-            typed = isinstance(source, Class) and is_typed_dict(source.cls)
-            return _is_not(source, target) if typed else ""
         cls = tuple if isinstance(source, Tuple) else source.cls
+        if seen is not None or target.cls in cls.__mro__:
+            return _is_not(source, target) if is_typed_dict(cls) else ""
+        return self._by_members(source, cls, target)
+
+    def _by_members(self, source: Class | Tuple, cls: type, target: Class) -> str:
         if is_protocol(target.cls):
             return self._protocol(source, target)
         if target.cls in (abc.Iterable, abc.Collection) and issubclass(cls, target.cls):
@@ -389,7 +390,7 @@ def _promoted(source: Class, wanted: type) -> tuple[type, ...]:
 
 def _is_virtual(cls: type, wanted: type) -> bool:
     """Whether values of a class pass for instances of an ABC: registered, or by their methods."""
-    return type(wanted) is not type and issubclass(cls, wanted)
+    return isinstance(wanted, ABCMeta) and issubclass(cls, wanted)
 
 
 def _aligned(source: Tuple, target: Tuple) -> list[tuple[Type, Type]] | None:
@@ -397,9 +398,9 @@ def _aligned(source: Tuple, target: Tuple) -> list[tuple[Type, Type]] | None:
     if source.rest is None:
         return _fixed_to(source.before, target)
     if target.rest is None:
-        return _open_to_fixed(source, target)
+        return _open_to_fixed(source)
     if len(source.before) < len(target.before) or len(source.after) < len(target.after):
-        return _open_to_fixed(source, target)
+        return _open_to_fixed(source)
     head, tail = len(target.before), len(target.after)
     cut = len(source.after) - tail
     middle = (*source.before[head:], source.rest, *source.after[:cut])
@@ -418,7 +419,7 @@ def _fixed_to(items: tuple[Type, ...], target: Tuple) -> list[tuple[Type, Type]]
     return list(zip(items, (*target.before, *rest, *target.after), strict=True))
 
 
-def _open_to_fixed(source: Tuple, target: Tuple) -> list[tuple[Type, Type]] | None:
+def _open_to_fixed(source: Tuple) -> list[tuple[Type, Type]] | None:
     """A tuple of any length fits one of a certain length only if nothing is known of it."""
     if source.rest == ANY and not source.before and not source.after:
         return []

@@ -1,19 +1,11 @@
-"""Classes as type checkers see them: parameters, bases with their arguments, variance.
-
-What the standard library's classes derive from stands in the annotations of no module; the table
-here says it, after typeshed.
-"""
+"""Classes as type checkers see them: parameters, bases with their arguments, variance."""
 
 from __future__ import annotations
 
-import collections
 import enum
-import os
-import pathlib
 import types
 import typing
 from collections import abc
-from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from flowstone.core.typed.forms import (
@@ -22,7 +14,6 @@ from flowstone.core.typed.forms import (
     Class,
     Function,
     Lazy,
-    NamesOf,
     Tuple,
     Type,
     TypeOf,
@@ -30,160 +21,23 @@ from flowstone.core.typed.forms import (
     Value,
     Variable,
     bound,
-    read,
-    substituted,
     union,
 )
+from flowstone.core.typed.known import KNOWN
+from flowstone.core.typed.reading import NamesOf, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Variance = Literal["covariant", "contravariant", "invariant", "unknown"]
 
-T = TypeVar("T")
-K = TypeVar("K")
-V = TypeVar("V")
-Out = TypeVar("Out", covariant=True)
-Out2 = TypeVar("Out2", covariant=True)
-In = TypeVar("In", contravariant=True)
-
-ITEM, KEY, VALUE = Variable(T, ANY), Variable(K, ANY), Variable(V, ANY)
-OUT, OUT2 = Variable(Out, ANY), Variable(Out2, ANY)
-
-#: Type parameters, with their variance, and bases.
-_KNOWN: dict[Any, tuple[tuple[Any, ...], tuple[Class, ...]]] = {
-    abc.Iterable: ((Out,), ()),
-    abc.Container: ((Out,), ()),
-    abc.AsyncIterable: ((Out,), ()),
-    abc.Awaitable: ((Out,), ()),
-    abc.Iterator: ((Out,), (Class(abc.Iterable, (OUT,)),)),
-    abc.Reversible: ((Out,), (Class(abc.Iterable, (OUT,)),)),
-    abc.Collection: (
-        (Out,),
-        (Class(abc.Iterable, (OUT,)), Class(abc.Container, (OUT,)), Class(abc.Sized)),
-    ),
-    abc.Generator: ((Out, In, Out2), (Class(abc.Iterator, (OUT,)),)),
-    abc.AsyncIterator: ((Out,), (Class(abc.AsyncIterable, (OUT,)),)),
-    abc.AsyncGenerator: ((Out, In), (Class(abc.AsyncIterator, (OUT,)),)),
-    abc.Coroutine: ((Out, In, Out2), (Class(abc.Awaitable, (OUT2,)),)),
-    abc.Sequence: ((Out,), (Class(abc.Reversible, (OUT,)), Class(abc.Collection, (OUT,)))),
-    abc.MutableSequence: ((T,), (Class(abc.Sequence, (ITEM,)),)),
-    abc.Set: ((Out,), (Class(abc.Collection, (OUT,)),)),
-    abc.MutableSet: ((T,), (Class(abc.Set, (ITEM,)),)),
-    abc.Mapping: ((K, Out), (Class(abc.Collection, (KEY,)),)),
-    abc.MutableMapping: (
-        (K, V),
-        (
-            Class(
-                abc.Mapping,
-                (
-                    KEY,
-                    VALUE,
-                ),
-            ),
-        ),
-    ),
-    abc.KeysView: ((Out,), (Class(abc.MappingView), Class(abc.Set, (OUT,)))),
-    abc.ItemsView: ((Out, Out2), (Class(abc.MappingView), Class(abc.Set, (Tuple((OUT, OUT2)),)))),
-    abc.ValuesView: ((Out,), (Class(abc.MappingView), Class(abc.Collection, (OUT,)))),
-    list: ((T,), (Class(abc.MutableSequence, (ITEM,)),)),
-    tuple: ((Out,), (Class(abc.Sequence, (OUT,)),)),
-    dict: (
-        (K, V),
-        (
-            Class(
-                abc.MutableMapping,
-                (
-                    KEY,
-                    VALUE,
-                ),
-            ),
-            Class(abc.Reversible, (KEY,)),
-        ),
-    ),
-    set: ((T,), (Class(abc.MutableSet, (ITEM,)),)),
-    frozenset: ((Out,), (Class(abc.Set, (OUT,)),)),
-    enumerate: ((T,), (Class(abc.Iterator, (Tuple((Class(int), ITEM)),)),)),
-    zip: ((Out,), (Class(abc.Iterator, (OUT,)),)),
-    map: ((Out,), (Class(abc.Iterator, (OUT,)),)),
-    filter: ((T,), (Class(abc.Iterator, (ITEM,)),)),
-    reversed: ((T,), (Class(abc.Iterator, (ITEM,)),)),
-    str: ((), (Class(abc.Sequence, (Class(str),)),)),
-    bytes: ((), (Class(abc.Sequence, (Class(int),)),)),
-    bytearray: ((), (Class(abc.MutableSequence, (Class(int),)),)),
-    memoryview: ((), (Class(abc.Sequence, (Class(int),)),)),
-    range: ((), (Class(abc.Sequence, (Class(int),)),)),
-    types.MappingProxyType: (
-        (K, Out),
-        (
-            Class(
-                abc.Mapping,
-                (
-                    KEY,
-                    OUT,
-                ),
-            ),
-        ),
-    ),
-    collections.deque: ((T,), (Class(abc.MutableSequence, (ITEM,)),)),
-    collections.defaultdict: (
-        (K, V),
-        (
-            Class(
-                dict,
-                (
-                    KEY,
-                    VALUE,
-                ),
-            ),
-        ),
-    ),
-    collections.OrderedDict: (
-        (K, V),
-        (
-            Class(
-                dict,
-                (
-                    KEY,
-                    VALUE,
-                ),
-            ),
-        ),
-    ),
-    collections.Counter: (
-        (T,),
-        (
-            Class(
-                dict,
-                (
-                    ITEM,
-                    Class(int),
-                ),
-            ),
-        ),
-    ),
-    collections.ChainMap: (
-        (K, V),
-        (
-            Class(
-                abc.MutableMapping,
-                (
-                    KEY,
-                    VALUE,
-                ),
-            ),
-        ),
-    ),
-    os.PathLike: ((Out,), ()),
-    pathlib.PurePath: ((), (Class(os.PathLike, (Class(str),)),)),
-}
 _ROOTS = (object, Generic, Protocol)
 
 
 def parameters(cls: type) -> tuple[Any, ...]:
     """The type parameters of a class."""
-    if cls in _KNOWN:
-        return _KNOWN[cls][0]
+    if cls in KNOWN:
+        return KNOWN[cls][0]
     generic = vars(cls).get("__pydantic_generic_metadata__")
     found = generic["parameters"] if generic else getattr(cls, "__parameters__", ())
     return tuple(found) if isinstance(found, tuple) else ()
@@ -217,15 +71,15 @@ def _bases(kind: Class) -> list[Class | Tuple]:
     fields = named_tuple_fields(cls)
     if fields is not None:
         return [Tuple(fields)]
-    if cls in _KNOWN:
-        found: Iterable[Type] = _KNOWN[cls][1]
+    if cls in KNOWN:
+        found: Iterable[Type] = KNOWN[cls][1]
     elif is_typed_dict(cls):
         found = (Class(abc.Mapping, (Class(str), OBJECT)),)
     else:
         written = vars(cls).get("__orig_bases__", cls.__bases__)
         found = (read(each, NamesOf(cls)) for each in written if not _is_root(each))
     own = bindings(kind)
-    bases = (substituted(each, own) for each in found)
+    bases = (each.bind(own) for each in found)
     return [each for each in bases if isinstance(each, (Class, Tuple))]
 
 
@@ -250,6 +104,11 @@ def is_typed_dict(cls: type) -> bool:
 def is_protocol(cls: type) -> bool:
     """Whether a class is a ``Protocol`` itself, not one that implements it."""
     return bool(vars(cls).get("_is_protocol")) and cls not in _ROOTS
+
+
+def is_frozen(cls: type) -> bool:
+    """Whether a class is a frozen dataclass."""
+    return bool(getattr(getattr(cls, "__dataclass_params__", None), "frozen", False))
 
 
 def every_value(kind: Class) -> Type:
@@ -298,48 +157,53 @@ def _positions(cls: type) -> list[tuple[Type, tuple[int, ...]]]:
     """The types in a class's body: 1 for what is read, -1 for what is given."""
     names = NamesOf(cls)
     found: list[tuple[Type, tuple[int, ...]]] = []
-    frozen = is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]  # undocumented, stable
     for name, written in vars(cls).get("__annotations__", {}).items():
-        fixed = frozen or name.startswith("_") or "_fields" in vars(cls)
+        fixed = is_frozen(cls) or name.startswith("_") or "_fields" in vars(cls)
         found.append((read(written, names), (1,) if fixed else (1, -1)))
-    for base in vars(cls).get("__orig_bases__", ()):
-        if not _is_root(base):
-            found.append((read(base, names), (1,)))
+    bases = vars(cls).get("__orig_bases__", ())
+    found += [(read(base, names), (1,)) for base in bases if not _is_root(base)]
     for name, member in vars(cls).items():
         if name in ("__init__", "__new__", "__post_init__"):
             continue
         getter = getattr(member, "fget", member)
         function = getattr(getter, "__func__", getter)
         if isinstance(function, types.FunctionType):
-            for what, written in function.__annotations__.items():
-                found.append((read(written, names), (1,) if what == "return" else (-1,)))
+            found += [
+                (read(written, names), (1,) if what == "return" else (-1,))
+                for what, written in function.__annotations__.items()
+            ]
     return found
 
 
 def _signs(kind: Type, parameter: Any, sign: int, above: tuple[type, ...]) -> set[int]:
     """With which signs a type parameter occurs in a type."""
+    if isinstance(kind, Variable):
+        return {sign} if kind.form is parameter else set()
+    found: set[int] = set()
+    for part, factor in _parts(kind, above):
+        found |= _signs(part, parameter, sign * factor, above)
+    return found
+
+
+def _parts(kind: Type, above: tuple[type, ...]) -> list[tuple[Type, int]]:
+    """The types inside a type, each with 1 or -1 as it varies with them or against them."""
     match kind:
-        case Variable():
-            return {sign} if kind.form is parameter else set()
         case Class():
-            found: set[int] = set()
-            for own, arg in bindings(kind):
-                for factor in _FACTORS[_variance(kind.cls, own, above)]:
-                    found |= _signs(arg, parameter, sign * factor, above)
-            return found
+            return [
+                (arg, factor)
+                for own, arg in bindings(kind)
+                for factor in _FACTORS[_variance(kind.cls, own, above)]
+            ]
         case Function():
-            taken = [_signs(each.type, parameter, -sign, above) for each in kind.params or ()]
-            return set().union(_signs(kind.result, parameter, sign, above), *taken)
-        case Union():
-            return set().union(*(_signs(each, parameter, sign, above) for each in kind.members))
-        case Tuple():
-            return set().union(*(_signs(each, parameter, sign, above) for each in kind.items))
+            return [(kind.result, 1), *((each.type, -1) for each in kind.params or ())]
+        case Union(members=parts) | Tuple(items=parts):
+            return [(each, 1) for each in parts]
         case TypeOf():
-            return _signs(kind.of, parameter, sign, above)
+            return [(kind.of, 1)]
         case Lazy() if isinstance(kind.form, str):
             meant = read(kind.evaluate(kind.form), kind.evaluate)
-            return set() if isinstance(meant, Lazy) else _signs(meant, parameter, sign, above)
-    return set()
+            return [] if isinstance(meant, Lazy) else [(meant, 1)]
+    return []
 
 
 _FACTORS: dict[Variance, tuple[int, ...]] = {

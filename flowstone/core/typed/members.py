@@ -7,21 +7,12 @@ import inspect
 import sys
 import types
 import typing
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any, ForwardRef
 
-from flowstone.core.typed.classes import bindings, is_protocol, seen_as
-from flowstone.core.typed.forms import (
-    ANY,
-    Class,
-    Evaluate,
-    Function,
-    NamesOf,
-    Param,
-    Type,
-    read,
-    substituted,
-)
+from flowstone.core.typed.classes import bindings, is_frozen, is_protocol, seen_as
+from flowstone.core.typed.forms import ANY, Class, Evaluate, Function, Param, Type
+from flowstone.core.typed.reading import NamesOf, read
 
 _OURS = object()
 _KINDS = {
@@ -31,9 +22,28 @@ _KINDS = {
     inspect.Parameter.POSITIONAL_OR_KEYWORD: "",
     inspect.Parameter.KEYWORD_ONLY: "named",
 }
-#: What every class has, and what only serves the machinery of typing.
-_MACHINERY = {*dir(type("_", (), {})), "__class_getitem__", "__slots__", "__match_args__"} | {
-    name for name in dir(typing.Protocol) if name not in ("__hash__", "__eq__", "__call__")
+T_co = typing.TypeVar("T_co", covariant=True)
+
+
+@typing.runtime_checkable
+class _Empty(typing.Protocol[T_co]):
+    """A protocol that asks for nothing."""
+
+
+#: What the machinery of classes and protocols adds to each.
+_MACHINERY = {
+    *vars(_Empty),
+    "__annotations__",
+    "__class_getitem__",
+    "__dict__",
+    "__firstlineno__",
+    "__match_args__",
+    "__non_callable_proto_members__",
+    "__protocol_attrs__",
+    "__slots__",
+    "__static_attributes__",
+    "__type_params__",
+    "__weakref__",
 }
 
 
@@ -79,7 +89,7 @@ def _field(cls: Any, name: str, written: Any, bound: Any) -> Field:
         written = typing.get_args(written)[0]
         if isinstance(written, ForwardRef):
             written = names(written.__forward_arg__)
-    return Field(substituted(read(written, names), bound), required, read_only)
+    return Field(read(written, names).bind(bound), required, read_only)
 
 
 _QUALIFIERS = ("Required", "NotRequired", "ReadOnly")
@@ -103,7 +113,7 @@ def promised(protocol: Class) -> dict[str, Member]:
         seen = seen_as(protocol, base)
         view = seen if isinstance(seen, Class) else Class(base)
         for name in {**vars(base).get("__annotations__", {}), **vars(base)}:
-            if name not in _MACHINERY or (name == "__hash__" and name in vars(base)):
+            if name not in _MACHINERY:
                 member = _own(view, name)
                 if member is not None:
                     found[name] = member
@@ -128,21 +138,21 @@ def _own(kind: Class, name: str) -> Member | None:
     cls = kind.cls
     written = vars(cls).get("__annotations__", {}).get(name, _OURS)
     if written is not _OURS:
-        meant = substituted(read(written, NamesOf(cls)), bindings(kind))
+        meant = read(written, NamesOf(cls)).bind(bindings(kind))
         return Member(meant, settable=not _is_fixed(cls, written))
     value = vars(cls)[name]
     if value is None:
         return None
     if isinstance(value, property):
         result = signature_of(value.fget, cls, skip=1).result if value.fget else ANY
-        return Member(substituted(result, bindings(kind)), settable=value.fset is not None)
+        return Member(result.bind(bindings(kind)), settable=value.fset is not None)
     if isinstance(value, functools.cached_property):
         result = signature_of(value.func, cls, skip=1).result
-        return Member(substituted(result, bindings(kind)), settable=True)
+        return Member(result.bind(bindings(kind)), settable=True)
     skip = 0 if isinstance(value, staticmethod) else 1
     function = getattr(value, "__func__", value)
     if isinstance(function, types.FunctionType):
-        meant = substituted(signature_of(function, cls, skip), bindings(kind))
+        meant = signature_of(function, cls, skip).bind(bindings(kind))
         return Member(meant, is_method=True)
     return Member(_plain(value), settable=not hasattr(type(value), "__get__"))
 
@@ -153,7 +163,7 @@ def _plain(value: object) -> Type:
 
 
 def _is_fixed(cls: Any, written: Any) -> bool:
-    if is_dataclass(cls) and cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]  # undocumented, stable
+    if is_frozen(cls):
         return True
     text = getattr(typing.get_origin(written), "_name", None) or str(written)
     return "_fields" in vars(cls) or text.startswith("Final")

@@ -5,9 +5,10 @@ Only builtin containers are looked into, so no iterator is used up and no code o
 
 from __future__ import annotations
 
-import collections.abc as abc
 import itertools
 import numbers
+from abc import ABCMeta
+from collections import abc
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.typed.classes import argument, is_protocol, is_typed_dict, seen_as
@@ -23,9 +24,9 @@ from flowstone.core.typed.forms import (
     Value,
     Variable,
     Word,
-    expanded,
 )
 from flowstone.core.typed.members import fields_of
+from flowstone.core.typed.reading import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,10 +77,8 @@ class _Look:
         match kind:
             case Union():
                 return self._one_of(value, kind, path, depth)
-            case Distinct():
-                return self.misfit(value, kind.base, path, depth)
-            case Variable():
-                return self.misfit(value, kind.bound, path, depth)
+            case Distinct(base=base) | Variable(bound=base):
+                return self.misfit(value, base, path, depth)
             case Tuple():
                 return self._tuple(value, kind, path, depth)
             case Class():
@@ -174,15 +173,17 @@ def _is_one(value: Any, kind: Type) -> bool:
             return callable(value)
         case TypeOf():
             of = expanded(kind.of)
-            within = not isinstance(of, Class) or not isinstance(value, type) or is_protocol(of.cls)
-            return callable(value) if within else of.cls in value.__mro__ or _virtual(value, of)
+            if not isinstance(of, Class) or not isinstance(value, type) or is_protocol(of.cls):
+                return callable(value)
+            return of.cls in value.__mro__ or _virtual(value, of.cls)
         case Word():
             return kind == ANY
     return True
 
 
-def _virtual(value: type, of: Class) -> bool:
-    return type(of.cls) is not type and issubclass(value, of.cls)
+def _virtual(cls: type, of: type) -> bool:
+    """Whether a class passes for a subclass of an ABC: registered, or by its methods."""
+    return isinstance(of, ABCMeta) and issubclass(cls, of)
 
 
 def _is_instance(value: Any, cls: type) -> bool:
@@ -195,7 +196,7 @@ def _is_instance(value: Any, cls: type) -> bool:
             return type(value).__name__ in ("bool", "bool_")
         if cls in _NUMPY:
             return isinstance(value, _NUMPY[cls])
-    return type(cls) is not type and isinstance(value, cls)
+    return _virtual(type(value), cls)
 
 
 def _told(value: object, kind: Type, path: str) -> str:
