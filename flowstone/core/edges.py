@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections import abc
+from types import FunctionType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from flowstone.core.annotations import EMPTY
@@ -17,7 +18,7 @@ from flowstone.core.typed.reading import expanded, read
 from flowstone.errors import EdgeTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.signature import Parameter
@@ -46,59 +47,73 @@ def written_type(asset: AnyAsset) -> Type:
 def mismatches(assets: Mapping[str, AnyAsset]) -> list[EdgeTypeError]:
     """One error for every parameter that does not admit what the asset it takes returns.
 
-    Annotations that are missing or equal in one namespace are not evaluated, and no pair of texts
-    is compared twice.
+    Annotations that are missing, or equal in one namespace, are not evaluated, and no pair of
+    texts is compared twice.
     """
-    edges = _Edges()
-    found: list[EdgeTypeError] = []
-    returns = {name: asset.written_return for name, asset in assets.items()}
-    for asset in assets.values():
-        for parameter in asset.parameters:
-            wanted = parameter.annotation
-            if wanted is EMPTY or parameter.kind != "dependency":
-                continue
-            name = parameter.asset
-            written = returns.get(name, EMPTY)
-            if written is EMPTY or written is Any or not parameter.check:
-                continue
-            if written is wanted and type(wanted) is type:
-                continue
-            reason = edges.why_not(assets[name], written, asset, parameter)
-            if reason:
-                found.append(_mismatch(assets[name], written, asset, parameter, reason))
-    return found
+    edges = _Edges(assets)
+    return [
+        error
+        for asset in assets.values()
+        for parameter in asset.parameters
+        if parameter.annotation is not EMPTY and parameter.kind == "dependency"
+        for error in edges.mismatch(asset, parameter)
+    ]
 
 
 class _Edges:
     """Compares annotations, each pair once."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, int, Any, int], str] = {}
+    def __init__(self, assets: Mapping[str, AnyAsset]) -> None:
+        self._assets = assets
+        self._written: dict[str, tuple[Any, int]] = {}
+        self._known: dict[Any, str] = {}
 
-    def why_not(self, source: AnyAsset, written: Any, asset: AnyAsset, parameter: Parameter) -> str:
-        wanted = parameter.annotation
-        here, there = _scope(asset), _scope(source)
-        if here == there and type(wanted) is str and written == wanted:
-            return ""
-        key = written, there, wanted, here
+    def mismatch(self, asset: AnyAsset, parameter: Parameter) -> Iterable[EdgeTypeError]:
+        """The error of one dependency, if it has one."""
+        wanted, name = parameter.annotation, parameter.asset
+        written, there = self._written.get(name) or self._look_up(name)
+        if written is EMPTY or written is Any or not parameter.check:
+            return ()
+        if type(wanted) is type and written is wanted:
+            return ()
+        here = (self._written.get(asset.name) or self._look_up(asset.name))[1]
+        if type(wanted) is str and written == wanted and here == there:
+            return ()
+        reason = self._why_not((written, there, wanted, here), asset, parameter)
+        source = self._assets[name]
+        return (_mismatch(source, written, asset, parameter, reason),) if reason else ()
+
+    def _look_up(self, name: str) -> tuple[Any, int]:
+        source = self._assets.get(name)
+        found = (EMPTY, 0) if source is None else (source.written_return, _scope(source))
+        self._written[name] = found
+        return found
+
+    def _why_not(self, key: object, asset: AnyAsset, parameter: Parameter) -> str:
         try:
-            if key in self._known:
-                return self._known[key]
+            reason = self._known.get(key)
         except TypeError:  # an annotation without hash
-            return _compare(source, asset, parameter)
-        self._known[key] = reason = _compare(source, asset, parameter)
+            return self._compared(asset, parameter)
+        if reason is None:
+            reason = self._known[key] = self._compared(asset, parameter)
         return reason
+
+    def _compared(self, asset: AnyAsset, parameter: Parameter) -> str:
+        wanted = read(asset.annotation(parameter), asset.evaluate)
+        reason = why_not(value_type(self._assets[parameter.asset]), wanted)
+        return cap(reason, _REASON_BYTES)
 
 
 def _scope(asset: AnyAsset) -> int:
-    """What tells apart the names that two assets' annotations can see."""
-    plain = not asset.is_local and not hasattr(asset.fn, "__wrapped__") and not asset.is_async
-    return id(asset.namespace) if plain else id(asset)
+    """A number for what an asset's annotations mean: one for all plain functions of a module.
 
-
-def _compare(source: AnyAsset, asset: AnyAsset, parameter: Parameter) -> str:
-    wanted = read(asset.annotation(parameter), asset.evaluate)
-    return cap(why_not(value_type(source), wanted), _REASON_BYTES)
+    What coroutines return means something else: they have another one.
+    """
+    fn = asset.fn
+    if type(fn) is not FunctionType or fn.__dict__ or "<locals>" in fn.__qualname__:
+        return id(asset)
+    scope = id(fn.__globals__)
+    return -scope if fn.__code__.co_flags & inspect.CO_COROUTINE else scope
 
 
 def _mismatch(
