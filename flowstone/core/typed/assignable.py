@@ -32,6 +32,7 @@ from flowstone.core.typed.forms import (
     Union,
     Value,
     Variable,
+    told_apart,
     union,
 )
 from flowstone.core.typed.members import fields_of, found_in, promised
@@ -222,7 +223,8 @@ class _Relation:
             return self._arguments(source, seen, target)
         cls = tuple if isinstance(source, Tuple) else source.cls
         if seen is not None or target.cls in cls.__mro__:
-            return _is_not(source, target) if is_typed_dict(cls) else ""
+            known = f"{source} is a TypedDict, which is no plain dict; take Mapping[str, object]"
+            return known if is_typed_dict(cls) else ""
         return self._by_members(source, cls, target)
 
     def _by_members(self, source: Class | Tuple, cls: type, target: Class) -> str:
@@ -365,7 +367,11 @@ class _Arguments:
 
 
 def _is_not(source: Type, target: Type) -> str:
-    return f"{source} is not {target}"
+    """Two classes by their names alone: their arguments are not what is wrong."""
+    if isinstance(source, Class) and isinstance(target, Class) and source.cls is not target.cls:
+        source, target = Class(source.cls), Class(target.cls)
+    one, other = told_apart(source, target)
+    return f"{one} is not {other}"
 
 
 def _alike(source: Type, reasons: list[tuple[Type, str]]) -> list[str]:

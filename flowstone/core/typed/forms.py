@@ -219,6 +219,13 @@ def _all(parts: Iterable[Type], bindings: Bindings) -> tuple[Type, ...]:
     return tuple(each.bind(bindings) for each in parts)
 
 
+def told_apart(one: Type, other: Type) -> tuple[str, str]:
+    """Two types as text, classes of one name with the modules they come from."""
+    if str(one) == str(other) and isinstance(one, Class) and isinstance(other, Class):
+        return f"{one.cls.__module__}.{one}", f"{other.cls.__module__}.{other}"
+    return str(one), str(other)
+
+
 def _listed(parts: Iterable[object]) -> str:
     return ", ".join(map(str, parts))
 

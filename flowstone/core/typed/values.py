@@ -17,6 +17,7 @@ from flowstone.core.typed.forms import (
     Class,
     Distinct,
     Function,
+    Lazy,
     Tuple,
     Type,
     TypeOf,
@@ -24,12 +25,15 @@ from flowstone.core.typed.forms import (
     Value,
     Variable,
     Word,
+    told_apart,
 )
 from flowstone.core.typed.members import fields_of
 from flowstone.core.typed.reading import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from flowstone.core.typed.members import Field
 
 ITEMS = 10
 """How many items of each container a cheap check looks at: the first ones and the last."""
@@ -68,12 +72,15 @@ class _Look:
     def __init__(self, *, whole: bool) -> None:
         self._whole = whole
         self._left = CHECKS
+        self._meant: dict[Type, Type] = {}
+        self._fields: dict[Class, dict[str, Field]] = {}
 
     def misfit(self, value: Any, kind: Type, path: str, depth: int) -> str:
         self._left -= 1
         if (self._left < 0 and not self._whole) or depth > _MAX_DEPTH:
             return ""
-        kind = expanded(kind)
+        if isinstance(kind, Lazy):
+            kind = self._meant.get(kind) or self._meant.setdefault(kind, expanded(kind))
         match kind:
             case Union():
                 return self._one_of(value, kind, path, depth)
@@ -128,7 +135,7 @@ class _Look:
         outer = type(value)
         if outer is dict and issubclass(kind.cls, abc.Mapping):
             for key, item in self._first(value.items(), len(value)):
-                yield self.misfit(key, argument(kind, 0), f"{path} key", depth + 1)
+                yield self.misfit(key, argument(kind, 0), f"{path}[key]", depth + 1)
                 yield self.misfit(item, argument(kind, 1), f"{path}[{_key(key)}]", depth + 1)
             return
         seen = seen_as(kind, abc.Iterable) or kind
@@ -140,12 +147,14 @@ class _Look:
                 yield self.misfit(value[i], item_kind, f"{path}[{i}]", depth + 1)
         elif outer in _SETS or outer is dict:
             for item in self._first(value, len(value)):
-                yield self.misfit(item, item_kind, f"{path} item", depth + 1)
+                yield self.misfit(item, item_kind, f"{path}[item]", depth + 1)
 
     def _typed_dict(self, value: Any, kind: Class, path: str, depth: int) -> str:
         if not isinstance(value, dict):
             return _told(value, kind, path)
-        for name, field in fields_of(kind).items():
+        if kind not in self._fields:
+            self._fields[kind] = fields_of(kind)
+        for name, field in self._fields[kind].items():
             if name in value:
                 reason = self.misfit(value[name], field.type, f"{path}[{_key(name)}]", depth + 1)
                 if reason:
@@ -200,8 +209,8 @@ def _is_instance(value: Any, cls: type) -> bool:
 
 
 def _told(value: object, kind: Type, path: str) -> str:
-    name = "None" if value is None else type(value).__qualname__
-    return f"{_head(path)} is {name}, not {kind}"
+    came, wanted = told_apart(Class(type(value)), kind)
+    return f"{_head(path)} is {came}, not {wanted}"
 
 
 def _head(path: str) -> str:
