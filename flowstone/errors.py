@@ -19,6 +19,7 @@ FlowstoneError
 ├── ReturnTypeError              a function returned what its annotation denies
 ├── AcceptError                  an asset whose current version can't be accepted
 ├── RunFailedError               at least one asset of a run failed
+├── OutputsError                 a function returned something else than its outputs
 ├── ValueStoreError
 │   ├── UnserializableValueError no codec takes the value
 │   └── ValueLostError           the stored value is missing or altered
@@ -149,6 +150,10 @@ class RunFailedError(FlowstoneError):
     def __init__(self, message: str, result: object) -> None:
         self.result = result
         super().__init__(message)
+
+
+class OutputsError(FlowstoneError):
+    """A function with several outputs returned something else than these."""
 
 
 class ValueStoreError(FlowstoneError):

@@ -88,7 +88,7 @@ async def planned(
 
     Observe functions get a ``Context`` without a run id: there is no run yet.
     """
-    names = request.names()
+    names = request.concerned()
     assets = [request.graph[name] for name in names]
 
     def context(asset: AnyAsset) -> Context:

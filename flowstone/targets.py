@@ -8,7 +8,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowstone.core.asset import AnyAsset
-from flowstone.core.dag import AssetGraph, is_asset
+from flowstone.core.dag import AssetGraph, assets_in, is_asset
 from flowstone.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
         modules += [each for each in listed if isinstance(each, ModuleType)]
         plain = [each for each in listed if not isinstance(each, ModuleType)]
         if not modules:
-            return AssetGraph([*plain, *_assets(given)])
+            return AssetGraph([*plain, *assets_in(given)])
         given = [*plain, *given]
     if not modules and not given:
         modules = [sys.modules["__main__"]]
-    found = _assets(given) + [v for m in modules for v in vars(m).values() if is_asset(v)]
+    found = assets_in([*given, *(value for m in modules for value in vars(m).values())])
     if not found:
         names = ", ".join(module.__name__ for module in modules)
         msg = f"{names} has no assets; decorate a function with @asset, or pass assets=[...]"
@@ -80,15 +80,11 @@ def _kind(value: object) -> str:
     return f"{kind}; give several one by one" if isinstance(value, (list, tuple, set)) else kind
 
 
-def _assets(values: Iterable[Any]) -> list[AnyAsset]:
-    return [value for value in values if is_asset(value)]
-
-
 def chosen(graph: AssetGraph, targets: Sequence[Target], exclude: tuple[str, ...]) -> list[str]:
     """The names of the targets; of everything, if there are none."""
     selections = [target for target in targets if isinstance(target, str)]
-    named = _assets(targets)
+    named = assets_in(targets)
     for target in targets:
         if isinstance(target, ModuleType):
-            named += _assets(vars(target).values())
+            named += assets_in(vars(target).values())
     return graph.select(*selections, *(asset.name for asset in named), exclude=exclude)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import functools
 import inspect
@@ -13,6 +14,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from flowstone.core.annotations import Names, checked, name_of
+from flowstone.core.outputs import Outputs, output_names, output_types
 from flowstone.core.signature import Parameter, read_observers, read_parameters
 from flowstone.errors import DefinitionError, SignatureError
 
@@ -68,6 +70,7 @@ class Asset(Generic[P, R]):
         aliases: Iterable[str] = (),
         keep: bool = True,
         validate: bool | None = None,
+        outputs: Outputs | None = None,
     ) -> None:
         if fn is not None:
             self._dress(fn)
@@ -101,6 +104,10 @@ class Asset(Generic[P, R]):
         self.depends_on: list[str] = self._needs()
         self.observers: tuple[Observer, ...] = ()
         self._check_rules()
+        self.maker: AnyAsset | None = None
+        self.outputs: dict[str, AnyAsset] = {}
+        if outputs is not None:
+            self._split(outputs)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself: no graph, no record."""
@@ -111,7 +118,8 @@ class Asset(Generic[P, R]):
 
     def __repr__(self) -> str:
         needs = f" <- {', '.join(self.depends_on)}" if self.depends_on else ""
-        return f"<Asset {self.name}{needs}>"
+        makes = f" ({', '.join(self.outputs)})" if self.outputs else ""
+        return f"<Asset {self.name}{makes}{needs}>"
 
     @property
     def place(self) -> str:
@@ -145,9 +153,29 @@ class Asset(Generic[P, R]):
     @functools.cached_property
     def returns(self) -> Any:
         """The evaluated return annotation, or ``Any``."""
+        if self.maker is not None:
+            return self.maker.output_types.get(self.name, Any)
         if self.fn is None or self._names is None or self.problems:
             return Any
         return self._names.evaluate(inspect.signature(self.fn).return_annotation)
+
+    @property
+    def place_among_outputs(self) -> int | None:
+        """The position among the outputs of its maker, from 0; None for an asset on its own."""
+        return None if self.maker is None else list(self.maker.outputs).index(self.name)
+
+    def check_outputs(self) -> list[DefinitionError]:
+        """What can't be right about the outputs, now that annotations can be evaluated."""
+        try:
+            output_types(self.returns, tuple(self.outputs))
+        except SignatureError as error:
+            return [SignatureError(f"{self.label}: {error}")]
+        return []
+
+    @functools.cached_property
+    def output_types(self) -> dict[str, Any]:
+        """The type of each output, as far as the return annotation tells."""
+        return {} if self.check_outputs() else output_types(self.returns, tuple(self.outputs))
 
     def annotation(self, parameter: Parameter) -> Any:
         """The evaluated annotation of a parameter, or ``Any``."""
@@ -160,16 +188,35 @@ class Asset(Generic[P, R]):
     @property
     def written_return(self) -> Any:
         """The return annotation as it is written; ``inspect.Parameter.empty`` for none."""
-        if "returns" in self.__dict__:
+        fn = self.fn
+        if self.maker is not None or fn is None:
             return self.returns
-        if type(self.fn) is FunctionType and not self.fn.__dict__:
-            return self.fn.__annotations__.get("return", inspect.Parameter.empty)
-        return self.returns
+        if type(fn) is FunctionType and not fn.__dict__:
+            return fn.__annotations__.get("return", inspect.Parameter.empty)
+        return Any if self.problems else inspect.signature(fn).return_annotation
 
     def sources(self) -> list[AnyAsset | str]:
         """What each dependency was written as: an asset, or the name of one."""
         passed = [p.source or p.name for p in self.parameters if p.kind == "dependency"]
         return [*passed, *self.extra]
+
+    def _split(self, outputs: Outputs) -> None:
+        """Make an asset of each output; what is wrong stays with the maker."""
+        try:
+            names = output_names(outputs)
+        except SignatureError as error:
+            self.problems.append(SignatureError(f"{self.label}: {error}"))
+            return
+        if self.aliases:
+            msg = "aliases= are former names of one asset, and outputs= makes several; drop one"
+            self.problems.append(SignatureError(f"{self.label}: {msg}"))
+        wrong = [name for name in names if not _is_legal(name)]
+        self.problems += [_no_name(name, self.place) for name in wrong]
+        for name in map(named, names):
+            output = copy.copy(self)
+            output.name, output.maker, output.outputs = name, self, {}
+            output.problems = []
+            self.outputs[name] = output
 
     def _needs(self) -> list[str]:
         """Sort the parameters by kind, and give the names of all that is needed, once each."""
@@ -248,16 +295,12 @@ class Asset(Generic[P, R]):
 
     def _check_name(self) -> None:
         if not _is_legal(self.name):
-            msg = (
-                f"{self.name[:80]!r} ({self.place}) can't name an asset: begin with a letter or _,"
-                f" go on with letters, digits, _ . / -, at most {_NAME_BYTES} bytes; set name="
-            )
-            self.problems.append(SignatureError(msg))
+            self.problems.append(_no_name(self.name, self.place))
 
     def _read_extra(self, *given: Iterable[AnyAsset | str]) -> None:
         for source in itertools.chain(*map(_listed, given)):
             try:
-                self.extra += (_named_source(checked(source)),)
+                self.extra += _named_sources(checked(source))
             except SignatureError as error:
                 self.problems.append(SignatureError(f"{self.label}: deps= {error}"))
 
@@ -284,6 +327,13 @@ def _is_legal(name: str) -> bool:
     return legal and len(name.encode("utf-8", "replace")) <= _NAME_BYTES
 
 
+def _no_name(name: str, place: str) -> SignatureError:
+    return SignatureError(
+        f"{name[:80]!r} ({place}) can't name an asset: begin with a letter or _,"
+        f" go on with letters, digits, _ . / -, at most {_NAME_BYTES} bytes; set name="
+    )
+
+
 _NO_TAGS: frozenset[str] = frozenset()
 _NOWHERE: dict[str, Any] = {}
 _LOOKS = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__")
@@ -303,8 +353,10 @@ def named(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFKC", name)
 
 
-def _named_source(source: AnyAsset | str) -> AnyAsset | str:
-    return named(source) if isinstance(source, str) else source
+def _named_sources(source: AnyAsset | str) -> tuple[AnyAsset | str, ...]:
+    if isinstance(source, str):
+        return (named(source),)
+    return tuple(source.outputs.values()) or (source,)
 
 
 def _listed(given: Any) -> Iterable[Any]:
@@ -341,6 +393,7 @@ def asset(
     aliases: Iterable[str] = ...,
     keep: bool = ...,
     validate: bool | None = ...,
+    outputs: Outputs | None = ...,
 ) -> Callable[[Callable[P, R]], Asset[P, R]]: ...
 
 
@@ -378,6 +431,10 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         validate: True checks all of the returned value against the return annotation, with
             pydantic in strict mode; False nothing of it; None, the default, what is cheap: the
             outer class and a few items.
+        outputs: the names of several assets that the function makes at once, or a NamedTuple or
+            TypedDict whose fields they are. It returns a tuple in that order, or a mapping by
+            name. Each is recorded, hashed and reused as an asset of its own; when one of them has
+            to be made, all are.
         **options: the keywords above.
 
     Raises:

@@ -24,6 +24,8 @@ CauseKind = Literal[
     "upstream_missing",
     "observation_failed",
     "value_differs",
+    "outputs_changed",
+    "made_together",
 ]
 
 _TOLD = 4
@@ -41,6 +43,8 @@ _WORDS: dict[CauseKind, str] = {
     "upstream_missing": "upstream {subject} has no value and is not selected",
     "observation_failed": "{subject}",
     "value_differs": "executed again, it gives {subject}",
+    "outputs_changed": "its place among the outputs changed",
+    "made_together": "made together with {subject}",
 }
 _WITHOUT_SUBJECT: dict[CauseKind, str] = {
     "code_changed": "code changed",

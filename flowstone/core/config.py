@@ -213,18 +213,27 @@ def _by_asset(
             errors.append(ConfigError(msg))
             continue
         name, dot, parameter = key.rpartition(".")
-        if isinstance(value, Mapping) and (key in graph or not dot):
+        is_known = key in graph or bool(graph.made_by(key))
+        if isinstance(value, Mapping) and (is_known or not dot):
             name, entries = key, dict(value)
         elif dot:
             entries = {parameter: value}
         else:
-            cure = " to a mapping of its parameters" if key in graph else ""
+            cure = " to a mapping of its parameters" if is_known else ""
             errors.append(ConfigError(f"config: set {key!r}{cure} or 'asset.parameter' to a value"))
             continue
-        if name not in graph:
+        several = graph.made_by(name)
+        if not several and name not in graph:
             hint = did_you_mean(name, graph.names)
             errors.append(ConfigError(f"config: no asset named {name!r}{hint}"))
             continue
+        maker = None if several else graph[name].maker
+        if maker is not None:
+            msg = f"config: {name!r} is made along with others; set '{maker.name}.parameter'"
+            errors.append(ConfigError(msg))
+            continue
+        names = several or [name]
+        name = names[0]
         known = [parameter.name for parameter in graph[name].config]
         errors += [
             ConfigError(
@@ -234,7 +243,8 @@ def _by_asset(
             for unknown in entries
             if unknown not in known
         ]
-        given.setdefault(name, {}).update(entries)
+        for each in names:
+            given.setdefault(each, {}).update(entries)
     return given
 
 

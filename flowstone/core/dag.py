@@ -45,6 +45,8 @@ class AssetGraph:
             problems += asset.problems
             if asset.config:
                 problems += _clashes(asset, self._assets)
+        self._makers, wrong = _makers(self._assets)
+        problems += wrong
         problems += _Unknown(self._assets).problems
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
@@ -57,7 +59,7 @@ class AssetGraph:
 
         A dependency of an imported asset is looked up in the module that defines it.
         """
-        found = [value for module in modules for value in vars(module).values() if is_asset(value)]
+        found = assets_in(value for module in modules for value in vars(module).values())
         return cls(_with_ancestors(found))
 
     @classmethod
@@ -91,6 +93,16 @@ class AssetGraph:
         except KeyError:
             msg = f"no asset named {name!r}" + did_you_mean(name, self._assets)
             raise UnknownDependencyError(msg) from None
+
+    def made_by(self, name: str) -> list[str]:
+        """The names of the assets that a function with several outputs makes; empty for others."""
+        maker = self._makers.get(name)
+        return [] if maker is None else [each for each in maker.outputs if each in self._assets]
+
+    def together(self, name: str) -> list[str]:
+        """The names of all that the function of an asset makes, its own among them."""
+        maker = self[name].maker
+        return [name] if maker is None else self.made_by(maker.name)
 
     def __repr__(self) -> str:
         return f"<AssetGraph of {len(self)} assets, {self.rx.num_edges()} dependencies>"
@@ -156,6 +168,12 @@ def is_asset(value: object) -> bool:
     return issubclass(type(value), Asset)
 
 
+def assets_in(values: Iterable[object]) -> list[AnyAsset]:
+    """The assets among some values; a function with several outputs counts as these."""
+    found: list[Any] = [value for value in values if is_asset(value)]
+    return [each for value in found for each in (value.outputs.values() or (value,))]
+
+
 def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str], dict[str, int]]:
     graph: rx.PyDiGraph[AnyAsset, str] = rx.PyDiGraph(
         node_count_hint=len(assets), edge_count_hint=3 * len(assets)
@@ -178,7 +196,7 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
     problems: list[DefinitionError] = [_no_asset(each) for each in listed if not is_asset(each)]
     named: dict[str, AnyAsset] = {}
     clashes: dict[str, dict[int, AnyAsset]] = {}
-    todo = [asset for asset in reversed(listed) if is_asset(asset)]
+    todo = assets_in(listed)[::-1]
     while todo:
         asset = todo.pop()
         known = named.setdefault(asset.name, asset)
@@ -187,8 +205,9 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
             if id(asset) in clashing:
                 continue
             clashing[id(asset)] = asset
-        if asset.linked:
-            linked = map(_present, asset.linked)
+        if asset.linked or asset.maker is not None:
+            along = [asset.maker] if asset.maker is not None else []
+            linked = assets_in([*map(_present, asset.linked), *along])
             todo += [each for each in linked if named.get(each.name) is not each]
     problems += [_duplicate(name, list(clashing.values())) for name, clashing in clashes.items()]
     problems += _clashing_aliases(named)
@@ -199,6 +218,8 @@ def _present(asset: AnyAsset) -> AnyAsset:
     """What stands for an asset now: a cell or module run again has replaced those it defines."""
     if asset.is_local:
         return asset
+    if asset.maker is not None:
+        return _present(asset.maker).outputs.get(asset.name, asset)
     there = asset.namespace.get(getattr(asset, "__name__", ""))
     return (
         there
@@ -207,6 +228,26 @@ def _present(asset: AnyAsset) -> AnyAsset:
         and (there.name == asset.name and there.namespace is asset.namespace)
         else asset
     )
+
+
+def _makers(
+    assets: Mapping[str, AnyAsset],
+) -> tuple[dict[str, AnyAsset], list[DefinitionError]]:
+    """The functions with several outputs, by name, and what is wrong with them."""
+    found: dict[str, AnyAsset] = {}
+    problems: list[DefinitionError] = []
+    for asset in assets.values():
+        maker = asset.maker
+        if maker is None or found.get(maker.name) is maker:
+            continue
+        other = found.setdefault(maker.name, maker)
+        same = assets.get(maker.name)
+        if other is not maker:
+            problems.append(_duplicate(maker.name, [other, maker]))
+        elif same is not None and same.maker is not maker:
+            problems.append(_duplicate(maker.name, [maker, same]))
+        problems += maker.problems or maker.check_outputs()
+    return found, problems
 
 
 def _no_asset(value: object) -> DefinitionError:
@@ -264,7 +305,7 @@ class _Unknown:
         else:
             needs = f"parameter {parameter!r} needs {source!r},"
         lacks = "an asset that does not exist" if parameter == source else "which no asset provides"
-        cure = self._nearest(source, asset) or _cure(asset, parameter)
+        cure = _several(asset, source) or self._nearest(source, asset) or _cure(asset, parameter)
         return UnknownDependencyError(f"{asset.label}: {needs} {lacks}{cure}")
 
     def _nearest(self, name: str, asking: AnyAsset) -> str:
@@ -275,6 +316,14 @@ class _Unknown:
             self._left -= len(known)
             self._hints[key] = did_you_mean(name, sorted(known))
         return self._hints.get(key, "")
+
+
+def _several(asset: AnyAsset, source: str) -> str:
+    """What a function makes that was named as if it were one asset."""
+    candidates = [*asset.linked, asset.namespace.get(source)]
+    makers = (each for each in candidates if isinstance(each, Asset) and each.outputs)
+    maker = next((each for each in makers if each.name == source), None)
+    return f"; {source} makes several: take {' or '.join(maker.outputs)}" if maker else ""
 
 
 def _cure(asset: AnyAsset, parameter: str) -> str:
@@ -345,7 +394,6 @@ def _with_ancestors(assets: Iterable[AnyAsset]) -> list[AnyAsset]:
 
 def _assets_of(namespace: Mapping[str, Any]) -> dict[str, list[AnyAsset]]:
     found: dict[str, dict[int, AnyAsset]] = {}
-    for value in list(namespace.values()):
-        if is_asset(value):
-            found.setdefault(value.name, {})[id(value)] = value
+    for value in assets_in(list(namespace.values())):
+        found.setdefault(value.name, {})[id(value)] = value
     return {name: list(assets.values()) for name, assets in found.items()}

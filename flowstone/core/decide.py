@@ -7,7 +7,7 @@ found. Each call goes one such hop further down the graph.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowstone.core.cause import Cause
@@ -146,13 +146,36 @@ class _Decisions:
         self._request, self._known = request, known
         given = {name: self._current(request.graph[name]) for name in request.inputs()}
         self.given = {name: made for name, made in given.items() if made and _stands(made)}
+        self._asked_for = frozenset(request.names())
         self.steps: dict[str, Step] = {}
         self.wanted: list[Wanted] = []
 
     def decide(self, name: str) -> None:
         """Decide the step of one asset, all that it needs being decided."""
+        if name in self.steps:
+            return
+        if self._request.graph[name].maker is None:
+            self.steps[name] = self._decided(name)
+        else:
+            self.steps |= self._decided_together(self._request.graph.together(name))
+
+    def _decided(self, name: str) -> Step:
         state = self._state(name)
-        self.steps[name] = self._blocked(state) or self._must_run(state) or self._may_reuse(state)
+        return self._blocked(state) or self._must_run(state) or self._may_reuse(state)
+
+    def _decided_together(self, names: list[str]) -> dict[str, Step]:
+        """The steps of what one function makes; when one is to be made, all are.
+
+        Only what was asked for decides about that.
+        """
+        steps = {name: self._decided(name) for name in names if name in self._asked_for}
+        running = [step for step in steps.values() if step.action == "materialize"]
+        if not running:
+            return steps
+        certain = [step for step in running if not step.may_cut_off]
+        first = (certain or running)[0]
+        steps |= {name: self._decided(name) for name in names if name not in steps}
+        return {name: _along_with(first, steps[name]) for name in names}
 
     def _state(self, name: str) -> _State:
         request = self._request
@@ -160,8 +183,9 @@ class _Decisions:
         config = request.config.get(name, NO_CONFIG)
         outside = request.outside.get(name, NOTHING_OBSERVED)
         inputs = self._inputs(asset)
+        place = asset.place_among_outputs
         ingredients = Ingredients(
-            name, request.partition, code.version, inputs.known, config, outside
+            name, request.partition, code.version, inputs.known, config, outside, place
         )
         return _State(asset, code, config, outside, inputs, ingredients, self._current(asset))
 
@@ -275,6 +299,21 @@ class _Decisions:
             return causes
         # Nothing that is recorded differs: the way of hashing is another one.
         return [Cause("code_changed")]
+
+
+def _along_with(running: Step, step: Step) -> Step:
+    """The step as it is when the function runs for another of its outputs."""
+    if step.action == "materialize" and (step.may_cut_off == running.may_cut_off):
+        return step
+    known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
+    return replace(
+        step,
+        action="materialize",
+        causes=(*known, Cause("made_together", running.name)),
+        current=step.before,
+        origin="",
+        may_cut_off=running.may_cut_off,
+    )
 
 
 def _stands(made: Materialization) -> bool:

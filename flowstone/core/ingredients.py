@@ -22,7 +22,8 @@ class Ingredients:
 
     ``upstream`` maps each parameter (``+name`` for an input that is not passed) to the data
     version it takes. ``code_version`` is None if the source can't be had: never reusable.
-    ``outside`` is what was observed of the world outside.
+    ``outside`` is what was observed of the world outside. ``output`` is the position among the
+    outputs of its function, None for an asset on its own.
     """
 
     asset: str
@@ -31,6 +32,7 @@ class Ingredients:
     upstream: Mapping[str, str]
     config: Config = NO_CONFIG
     outside: Observed = NOTHING_OBSERVED
+    output: int | None = None
 
     def dependency_hash(self, asset: str | None = None) -> str:
         """The digest of all of them, by name; ``asset`` is a name it had before."""
@@ -39,6 +41,8 @@ class Ingredients:
             parts.append(str(len(ingredients)))
             for name in sorted(ingredients):
                 parts += [name, ingredients[name]]
+        if self.output is not None:
+            parts += ["output", str(self.output)]
         return combine("dependency", *parts)
 
     def agree_with(self, made: Materialization) -> bool:
@@ -49,11 +53,12 @@ class Ingredients:
 
     def recorded(self) -> dict[str, Any]:
         """The ingredients as the row keeps them, for later explanations."""
-        return {
+        recorded = {
             "upstream": dict(self.upstream),
             "config": _shown(self.config.shown, self.config.digests),
             "outside": _shown(self.outside.shown, self.outside.states),
         }
+        return recorded if self.output is None else {**recorded, "output": self.output}
 
     def causes(self, made: Materialization) -> Iterator[Cause]:
         """What is different from the ingredients of an earlier materialization."""
@@ -61,6 +66,8 @@ class Ingredients:
             yield Cause("code_unknown")
         elif self.code_version != made.code_version:
             yield Cause("code_changed")
+        if self.output != made.inputs.get("output"):
+            yield Cause("outputs_changed")
         before: Mapping[str, str] = made.inputs.get("upstream", {})
         for name in sorted({*before, *self.upstream}):
             old, new = before.get(name), self.upstream.get(name)

@@ -66,8 +66,10 @@ class Step:
 
     def ingredients(self, partition: str | None) -> Ingredients:
         """What decides what the step makes, as far as its inputs are known."""
-        version = self.code.version
-        return Ingredients(self.name, partition, version, self.upstream, self.config, self.outside)
+        version, output = self.code.version, self.asset.place_among_outputs
+        return Ingredients(
+            self.name, partition, version, self.upstream, self.config, self.outside, output
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,12 @@ class Request:
         order = self.graph.execution_order(*self.targets)
         targets = set(self.targets)
         return [name for name in order if name in targets] if self.only else order
+
+    def concerned(self) -> list[str]:
+        """The assets of the plan, and those that the same functions make along with them."""
+        names = self.names()
+        along = (each for name in names for each in self.graph.together(name))
+        return list(dict.fromkeys([*names, *along]))
 
     def inputs(self) -> list[str]:
         """Assets outside the plan whose current versions its steps take (``only``)."""

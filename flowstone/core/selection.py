@@ -116,6 +116,9 @@ def _atom(graph: AssetGraph, atom: str) -> set[str]:
     if any(mark in atom for mark in "*?["):
         return _matching(graph, atom, lambda asset: (asset.name,))
     if atom not in graph:
+        several = graph.made_by(atom)
+        if several:
+            return set(several)
         msg = f"no asset named {atom!r}" + did_you_mean(atom, graph.names)
         raise SelectionError(msg)
     return {atom}

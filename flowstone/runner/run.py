@@ -70,6 +70,16 @@ class Tools:
     concurrency: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A step whose turn has come: what goes into it, and why it runs."""
+
+    number: int
+    step: Step
+    ingredients: Ingredients
+    causes: list[Cause]
+
+
 async def execute(plan: Plan, run_id: str, partition: object | None, tools: Tools) -> Report:
     """Execute a plan and record everything about it.
 
@@ -108,11 +118,13 @@ class _Execution:
         self._steps = list(plan)
         self._targets = frozenset(plan.targets)
         self._number = {step.name: number for number, step in enumerate(self._steps)}
+        self._together = _together(self._steps)
         self._queue = ReadyQueue([self._needs(step) for step in self._steps])
         self._takers = Counter(
             source
-            for step in plan
+            for number, step in enumerate(self._steps)
             if step.action != "reuse" or plan.request.verify
+            if number == self._along(step.name)[0]
             for parameter, source in step.asset.edges
             if parameter
         )
@@ -173,13 +185,26 @@ class _Execution:
             fresh = step.action == "reuse" and step.name not in self._lost
             if fresh and not self._is_verified(step):
                 ready += self._queue.done(number)
-            else:
-                self._group.start_soon(self._guarded, number)
+            elif number == (open_steps := self._open_along(number))[0]:
+                self._group.start_soon(self._guarded, open_steps)
 
-    async def _guarded(self, number: int) -> None:
-        """One step; an error outside of the user's code stops the run, and is raised at its end."""
+    def _along(self, name: str) -> list[int]:
+        """The steps of all that the asset's function makes."""
+        number = self._number[name]
+        return self._together.get(number, [number])
+
+    def _open_along(self, number: int) -> list[int]:
+        """The steps that one call of the function ends: they need the same, so are ready at once.
+
+        The first of them stands for all.
+        """
+        along = self._along(self._steps[number].name)
+        return [each for each in along if self._steps[each].name not in self._ledger.endings]
+
+    async def _guarded(self, numbers: list[int]) -> None:
+        """One call; an error outside of the user's code stops the run, and is raised at its end."""
         try:
-            await self._step(number)
+            await self._step(numbers)
         except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
             self._stop(error)
         if not self._queue.left:
@@ -221,39 +246,75 @@ class _Execution:
         duration = (now() - run.started_at).total_seconds() * 1000
         self._tools.tell(RunFinished(run.run_id, status, run.counts, duration))
 
-    async def _step(self, number: int) -> None:
-        step = self._lost.get(self._steps[number].name, self._steps[number])
-        if step.action == "blocked":
-            self._ledger.skipped(step, step.why)
-            self._block(number)
+    async def _step(self, numbers: list[int]) -> None:
+        """Make what one function makes: mostly one asset, else several whose steps agree."""
+        steps = [self._lost.get(s.name, s) for s in (self._steps[each] for each in numbers)]
+        if steps[0].action == "blocked":
+            for number, step in zip(numbers, steps, strict=True):
+                self._ledger.skipped(step, step.why)
+                self._block(number)
             return
-        read = {edge: self._report.versions[edge[1]] for edge in step.asset.edges}
-        if step.action == "reuse":
-            await self._verify(number, step, read)
+        read = {edge: self._report.versions[edge[1]] for edge in steps[0].asset.edges}
+        if steps[0].action == "reuse":
+            await self._verify(numbers, steps, read)
             return
+        turns = [self._turn(*each, read) for each in zip(numbers, steps, strict=True)]
+        if not (steps[0].may_cut_off and await self._cut_off(turns, read)):
+            await self._make(turns, read)
+
+    def _turn(self, number: int, step: Step, read: Mapping[tuple[str, str], Version]) -> _Turn:
         ingredients = self._ingredients(step, read)
-        causes = self._causes(step, ingredients)
-        if step.may_cut_off:
-            earlier, kind = await self._earlier(step, ingredients)
-            if earlier is not None and await self._may_stand_in(step, earlier):
-                await self._stand_in(number, replace(step, current=earlier), kind, causes, read)
-                return
-            if earlier is not None:
-                causes.append(Cause("value_lost"))
+        return _Turn(number, step, ingredients, self._causes(step, ingredients))
+
+    async def _make(self, turns: Sequence[_Turn], read: Mapping[tuple[str, str], Version]) -> None:
         await self._journal.room()
         await self._fetch([version for (parameter, _), version in read.items() if parameter])
-        draft = self._ledger.open(step, causes)
-        match await self._call(step, lambda: self._ledger.running(draft, causes), draft.attempt):
-            case Made() as made:
-                ingredients = await self._read_by(step, ingredients)
-                self._ledger.made(draft, made, ingredients, read, step.before)
-                self._hold(step, draft, made)
-                self._start(self._queue.done(number))
-            case Failure() as failure:
-                self._fail(number, draft, failure)
-            case Lost(assets):
-                if not self._recover(number, assets, read):
-                    self._fail(number, draft, _gone(assets))
+        drafts = [self._ledger.open(turn.step, turn.causes) for turn in turns]
+
+        def begin() -> None:
+            for draft, turn in zip(drafts, turns, strict=True):
+                self._ledger.running(draft, turn.causes)
+
+        outcome = await self._call([turn.step for turn in turns], begin, drafts[0].attempt)
+        if isinstance(outcome, Lost):
+            if self._recover([turn.number for turn in turns], outcome.assets, read):
+                return
+            outcome = _gone(outcome.assets)
+        made = outcome if isinstance(outcome, list) else [outcome] * len(turns)
+        for turn, draft, each in zip(turns, drafts, made, strict=True):
+            if isinstance(each, Failure):
+                self._fail(turn.number, draft, each)
+                continue
+            ingredients = await self._read_by(turn.step, turn.ingredients)
+            self._ledger.made(draft, each, ingredients, read, turn.step.before)
+            self._hold(turn.step, draft, each)
+            self._start(self._queue.done(turn.number))
+
+    async def _cut_off(
+        self, turns: Sequence[_Turn], read: Mapping[tuple[str, str], Version]
+    ) -> bool:
+        """Have earlier successes stand in for all the steps, if there are such.
+
+        One whose value was lost is among the causes to run.
+        """
+        standing: list[tuple[Step, DecisionKind]] = []
+        for turn in turns:
+            earlier, kind = await self._earlier(turn.step, turn.ingredients)
+            if earlier is not None and await self._may_stand_in(turn.step, earlier):
+                standing.append((replace(turn.step, current=earlier), kind))
+            elif earlier is not None:
+                turn.causes.append(Cause("value_lost"))
+        if len(standing) < len(turns):
+            return False
+        for turn, (step, kind) in zip(turns, standing, strict=True):
+            self._stand_in(step, kind, turn.causes)
+        if self._is_verified(turns[0].step):
+            await self._verify([turn.number for turn in turns], [s for s, _ in standing], read)
+            return True
+        for turn, (step, kind) in zip(turns, standing, strict=True):
+            self._ledger.reused(step.name, "from history" if kind == "history" else "")
+            self._start(self._queue.done(turn.number))
+        return True
 
     async def _read_by(self, step: Step, ingredients: Ingredients) -> Ingredients:
         """The ingredients, unless an input path changed meanwhile: nobody knows what was read."""
@@ -274,24 +335,12 @@ class _Execution:
         """Whether an earlier success will do: the value of a target must be there."""
         return step.name not in self._targets or await self._is_present(made)
 
-    async def _stand_in(
-        self,
-        number: int,
-        step: Step,
-        kind: DecisionKind,
-        causes: Sequence[Cause],
-        read: Mapping[tuple[str, str], Version],
-    ) -> None:
+    def _stand_in(self, step: Step, kind: DecisionKind, causes: Sequence[Cause]) -> None:
         """Something recorded was made of just these inputs: it stands in for the step."""
-        if step.current is None:
-            return
-        self._stands(step.name, step.current)
-        self._ledger.stands(step.name, kind, step.current, causes if kind == "history" else ())
-        if self._is_verified(step):
-            await self._verify(number, step, read)
-        else:
-            self._ledger.reused(step.name, "from history" if kind == "history" else "")
-            self._start(self._queue.done(number))
+        if step.current is not None:
+            self._stands(step.name, step.current)
+            told = causes if kind == "history" else ()
+            self._ledger.stands(step.name, kind, step.current, told)
 
     async def _earlier(
         self, step: Step, ingredients: Ingredients
@@ -319,19 +368,29 @@ class _Execution:
         return [*known, *(cause for cause in changed if cause.subject not in told)]
 
     async def _verify(
-        self, number: int, step: Step, read: Mapping[tuple[str, str], Version]
+        self,
+        numbers: list[int],
+        steps: Sequence[Step],
+        read: Mapping[tuple[str, str], Version],
     ) -> None:
-        """Execute a fresh step and compare; what stands is the recorded version all the same."""
+        """Execute fresh steps and compare; what stands is the recorded version all the same."""
         await self._fetch([version for (parameter, _), version in read.items() if parameter])
-        outcome = await self._call(step, lambda: self._ledger.comparing(step))
+
+        def begin() -> None:
+            for step in steps:
+                self._ledger.comparing(step)
+
+        outcome = await self._call(steps, begin)
         if isinstance(outcome, Lost):
-            if self._recover(number, outcome.assets, read):
+            if self._recover(numbers, outcome.assets, read):
                 return
             outcome = _gone(outcome.assets)
-        if isinstance(outcome, Failure):
-            self._report.failures[step.name] = outcome
-        self._ledger.compared(step, outcome)
-        self._start(self._queue.done(number))
+        outcomes = outcome if isinstance(outcome, list) else [outcome] * len(steps)
+        for number, step, made in zip(numbers, steps, outcomes, strict=True):
+            if isinstance(made, Failure):
+                self._report.failures[step.name] = made
+            self._ledger.compared(step, made)
+            self._start(self._queue.done(number))
 
     async def _is_present(self, made: Materialization) -> bool:
         if made.value is None:
@@ -339,15 +398,18 @@ class _Execution:
         present = self._tools.values.present
         return (await to_thread.run_sync(present, [made.value]))[0]
 
-    async def _call(self, step: Step, begin: Callable[[], None], attempt: int = 1) -> Outcome:
+    async def _call(
+        self, steps: Sequence[Step], begin: Callable[[], None], attempt: int = 1
+    ) -> Outcome:
         """Call the function as soon as there is a thread for it, or at once if it is async."""
-        arguments = self._arguments(step, attempt)
-        if step.asset.is_async:
+        arguments = self._arguments(steps[0], attempt)
+        assets = [step.asset for step in steps]
+        if assets[0].is_async:
             begin()
-            return await call_async(step.asset, arguments, self._tools.values)
+            return await call_async(assets, arguments, self._tools.values)
         async with self._threads:
             begin()
-            return await call_in_thread(step.asset, arguments, self._tools.values)
+            return await call_in_thread(assets, arguments, self._tools.values)
 
     def _arguments(self, step: Step, attempt: int) -> Arguments:
         arguments: Arguments = {}
@@ -358,9 +420,10 @@ class _Execution:
                 arguments[parameter.name] = step.config.values[parameter.name]
             else:
                 partition = self._run.partition
-                logger = self._tools.logger(self._run.run_id, step.name, partition)
+                name = (step.asset.maker or step.asset).name
+                logger = self._tools.logger(self._run.run_id, name, partition)
                 arguments[parameter.name] = Context(
-                    self._run.run_id, step.name, logger, self._partition, attempt
+                    self._run.run_id, name, logger, self._partition, attempt
                 )
         return arguments
 
@@ -401,7 +464,7 @@ class _Execution:
                 self._report.failures[step.name] = failure
 
     def _recover(
-        self, number: int, lost: Sequence[str], read: Mapping[tuple[str, str], Version]
+        self, numbers: list[int], lost: Sequence[str], read: Mapping[tuple[str, str], Version]
     ) -> bool:
         """Have lost inputs made again, unless another step that missed them has done so.
 
@@ -410,9 +473,9 @@ class _Execution:
         taken = {source: version for (_, source), version in read.items()}
         gone = [name for name in lost if self._report.versions[name] is taken[name]]
         if not gone:
-            self._start([number])
+            self._start(numbers)
         elif all(map(self._can_remake, gone)):
-            self._remake(number, gone)
+            self._remake(numbers, gone)
         else:
             return False
         return True
@@ -422,15 +485,21 @@ class _Execution:
         ending = self._ledger.endings.get(name, "reused")
         return name in self._number and ending in ("reused", "verified", "differs")
 
-    def _remake(self, number: int, lost: Sequence[str]) -> None:
-        """Inputs whose values were lost are made again; then the step starts anew."""
+    def _remake(self, numbers: list[int], lost: Sequence[str]) -> None:
+        """Inputs whose values were lost are made again; then the steps start anew.
+
+        What their functions make along with them is too.
+        """
+        along = (self._steps[each].name for name in lost for each in self._along(name))
+        lost = [name for name in dict.fromkeys([*lost, *along]) if self._can_remake(name)]
         for name in lost:
             causes = (Cause("value_lost"),)
             self._lost[name] = replace(
                 self._plan[name], action="materialize", causes=causes, may_cut_off=False, origin=""
             )
             self._ledger.reopen(name)
-        self._start(self._queue.again(number, [self._number[name] for name in lost]))
+        needed = [self._number[name] for name in lost]
+        self._start([each for n in numbers for each in self._queue.again(n, needed)])
 
     def _stands(self, name: str, made: Materialization) -> None:
         asset = self._plan.request.graph[name]
@@ -442,6 +511,15 @@ class _Execution:
 
     def _needs(self, step: Step) -> list[int]:
         return [self._number[name] for name in step.asset.depends_on if name in self._number]
+
+
+def _together(steps: Sequence[Step]) -> dict[int, list[int]]:
+    """For each step of a function with several outputs, all of its steps."""
+    by_maker: dict[int, list[int]] = {}
+    for number, step in enumerate(steps):
+        if step.asset.maker is not None:
+            by_maker.setdefault(id(step.asset.maker), []).append(number)
+    return {number: numbers for numbers in by_maker.values() for number in numbers}
 
 
 def _gone(assets: Sequence[str]) -> Failure:

@@ -11,6 +11,7 @@ import anyio
 from anyio import to_thread
 
 from flowstone.core.hashing import combine
+from flowstone.core.outputs import apart
 from flowstone.core.outside import STATED, DataVersion
 from flowstone.core.returned import check_returned
 from flowstone.errors import UnserializableValueError, ValueLostError
@@ -20,7 +21,7 @@ from flowstone.values import Saved, is_shareable
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import Materialization, ValuePointer
@@ -133,54 +134,64 @@ class Awaited:
     result: Awaitable[Any]
 
 
-Outcome = Made | Lost | Failure
+#: How a call ended: for each asset that is to be made its value or why it has none; or all alike.
+Outcome = list[Made | Failure] | Lost | Failure
 #: What a function is called with, by parameter: a claim on an input, or the value itself.
 Arguments = dict[str, Any]
 
 
-async def call_in_thread(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
-    """Run one step in a thread; what the user's code raises comes back as a ``Failure``.
+async def call_in_thread(
+    assets: Sequence[AnyAsset], arguments: Arguments, values: ValueStore
+) -> Outcome:
+    """Call the one function that makes ``assets`` in a thread.
 
-    Being cancelled, it leaves the thread to itself.
+    What the user's code raises comes back as a ``Failure``. Being cancelled, it leaves the thread
+    to itself.
     """
-    outcome = await _in_thread(_call_sync, asset, arguments, values)
+    outcome = await _in_thread(_call_sync, assets, arguments, values)
     if isinstance(outcome, Awaited):
-        return await _awaited(asset, outcome.result, values)
+        return await _awaited(assets, outcome.result, values)
     return outcome
 
 
-def _call_sync(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome | Awaited:
+def _call_sync(
+    assets: Sequence[AnyAsset], arguments: Arguments, values: ValueStore
+) -> Outcome | Awaited:
     try:
         taken = _take(arguments, values)
         if isinstance(taken, Lost):
             return taken
-        result: Any = asset(**taken)
-        return Awaited(result) if inspect.isawaitable(result) else _keep(asset, result, values)
+        result: Any = assets[0](**taken)
+        return Awaited(result) if inspect.isawaitable(result) else _keep_all(assets, result, values)
     except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
         return describe(error)
 
 
-async def call_async(asset: AnyAsset, arguments: Arguments, values: ValueStore) -> Outcome:
+async def call_async(
+    assets: Sequence[AnyAsset], arguments: Arguments, values: ValueStore
+) -> Outcome:
     """Run one step on the event loop, and what it costs to decode and encode in a thread."""
     at_hand = all(each.at_hand for each in arguments.values() if isinstance(each, Input))
     try:
         taken = _take(arguments, values) if at_hand else await _in_thread(_take, arguments, values)
         if isinstance(taken, Lost):
             return taken
-        return await _awaited(asset, asset(**taken), values)
+        return await _awaited(assets, assets[0](**taken), values)
     except BaseException as error:
         if _is_stopped(error):
             raise
         return describe(error)
 
 
-async def _awaited(asset: AnyAsset, result: Awaitable[Any], values: ValueStore) -> Outcome:
+async def _awaited(
+    assets: Sequence[AnyAsset], result: Awaitable[Any], values: ValueStore
+) -> Outcome:
     """Wait for a coroutine's result, and keep it."""
     try:
         value = await result
         if type(value) in _SMALL:
-            return _keep(asset, value, values)
-        return await _in_thread(_keep, asset, value, values)
+            return _keep_all(assets, value, values)
+        return await _in_thread(_keep_all, assets, value, values)
     except BaseException as error:
         if _is_stopped(error):
             raise
@@ -214,6 +225,28 @@ def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:
         except ValueLostError:
             lost.append(value.asset.name)
     return Lost(lost) if lost else taken
+
+
+def _keep_all(
+    assets: Sequence[AnyAsset], returned: Any, values: ValueStore
+) -> list[Made | Failure]:
+    """Store what the function made of each asset; one that can't be kept leaves the others be.
+
+    Raises:
+        OutputsError: if it made something else than its outputs.
+    """
+    maker = assets[0].maker
+    if maker is None:
+        return [_keep(assets[0], returned, values)]
+    names = tuple(maker.outputs)
+    parts = dict(zip(names, apart(returned, names), strict=True))
+    kept: list[Made | Failure] = []
+    for asset in assets:
+        try:
+            kept.append(_keep(asset, parts[asset.name], values))
+        except Exception as error:  # noqa: BLE001 - of the value's own methods, it may be any
+            kept.append(describe(error))
+    return kept
 
 
 def _keep(asset: AnyAsset, returned: Any, values: ValueStore) -> Made:
