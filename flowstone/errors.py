@@ -7,6 +7,7 @@ FlowstoneError
 │   ├── UnknownDependencyError   a parameter that names nothing
 │   ├── DuplicateAssetError      one name, two assets
 │   ├── CycleError               assets that need each other
+│   ├── EdgeTypeError            a parameter that can't take what its asset returns
 │   ├── ConfigError              a config value that is unknown or invalid
 │   ├── TargetError              a module that can't be imported or has no assets
 │   └── DefinitionErrors         several of the above, told at once
@@ -15,6 +16,7 @@ FlowstoneError
 ├── PartitionError               a partition key that can't be written down
 ├── HashingError                 a value without canonical form
 ├── SettingsError                a setting that is unknown or invalid
+├── ReturnTypeError              a function returned what its annotation denies
 ├── AcceptError                  an asset whose current version can't be accepted
 ├── ResourceError                a resource that can't be opened or closed
 ├── RunFailedError               at least one asset of a run failed
@@ -80,6 +82,10 @@ class CycleError(DefinitionError):
         super().__init__(f"cycle: {ring}; remove one of these dependencies")
 
 
+class EdgeTypeError(DefinitionError):
+    """A parameter whose annotation does not admit what the asset it takes is annotated with."""
+
+
 class ConfigError(DefinitionError):
     """A config value for an unknown parameter, or one its annotation refuses."""
 
@@ -126,6 +132,10 @@ class HashingError(FlowstoneError):
 
 class SettingsError(FlowstoneError):
     """A setting that is unknown or has an invalid value."""
+
+
+class ReturnTypeError(FlowstoneError):
+    """An asset's function returned a value that its return annotation does not admit."""
 
 
 class AcceptError(FlowstoneError):

@@ -39,13 +39,15 @@ class From:
     """Names the asset a parameter takes, when their names differ.
 
     ``def revenue(rows: Annotated[list, From(orders)])`` passes the asset ``orders`` as ``rows``.
-    ``source`` is an asset or the name of one.
+    ``source`` is an asset or the name of one. ``check=False`` passes the value whatever the
+    annotations of both sides say about its type.
     """
 
-    __slots__ = ("source",)
+    __slots__ = ("check", "source")
 
-    def __init__(self, source: AnyAsset | str) -> None:
+    def __init__(self, source: AnyAsset | str, *, check: bool = True) -> None:
         self.source = source
+        self.check = check
 
     def __repr__(self) -> str:
         return f"From({name_of(self.source)!r})"
@@ -222,10 +224,11 @@ class Names:
     def _mark(self, node: ast.expr) -> From | None:
         """The ``From`` that an argument of ``Annotated`` is, evaluated by itself."""
         if isinstance(node, ast.Call) and self._is(node.func, From):
-            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
             text = ast.unparse(node)
             try:
-                return From(*(self._eval(ast.unparse(each)) for each in arguments))
+                given = [self._eval(ast.unparse(each)) for each in node.args]
+                named = {k.arg or "": self._eval(ast.unparse(k.value)) for k in node.keywords}
+                return From(*given, **named)
             except Exception as error:  # noqa: BLE001 - whatever their expression raises
                 raise SignatureError(
                     f"{text} can't be evaluated: {error}; name the asset in quotes or use deps="

@@ -75,6 +75,7 @@ class Asset(Generic[P, R]):
         always: bool = False,
         aliases: Iterable[str] = (),
         keep: bool = True,
+        validate: bool | None = None,
         outputs: Outputs | None = None,
     ) -> None:
         if fn is not None:
@@ -95,6 +96,7 @@ class Asset(Generic[P, R]):
         self.always = always
         self.aliases = tuple(map(named, _listed(aliases))) if aliases else ()
         self.keep = keep
+        self.validate = validate
         self.extra: tuple[AnyAsset | str, ...] = ()
         self.problems: list[DefinitionError] = []
         self._check_words()
@@ -185,7 +187,21 @@ class Asset(Generic[P, R]):
 
     def annotation(self, parameter: Parameter) -> Any:
         """The evaluated annotation of a parameter, or ``Any``."""
-        return self._names.evaluate(parameter.annotation) if self._names else Any
+        return self.evaluate(parameter.annotation)
+
+    def evaluate(self, annotation: Any, /) -> Any:
+        """An annotation of the function, evaluated if it is a text; ``Any`` if it can't be."""
+        return self._names.evaluate(annotation) if self._names else Any
+
+    @property
+    def written_return(self) -> Any:
+        """The return annotation as it is written; ``inspect.Parameter.empty`` for none."""
+        fn = self.fn
+        if self.maker is not None or fn is None:
+            return self.returns
+        if type(fn) is FunctionType and not fn.__dict__:
+            return fn.__annotations__.get("return", inspect.Parameter.empty)
+        return Any if self.problems else inspect.signature(fn).return_annotation
 
     @property
     def original(self) -> AnyAsset:
@@ -407,6 +423,7 @@ def asset(
     always: bool = ...,
     aliases: Iterable[str] = ...,
     keep: bool = ...,
+    validate: bool | None = ...,
     outputs: Outputs | None = ...,
 ) -> Callable[[Callable[P, R]], Asset[P, R]]: ...
 
@@ -442,6 +459,9 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         always: make it in every run, whatever is recorded.
         aliases: names the asset had before; what was recorded under them is its history.
         keep: False for a value that can't be stored; it then lives for one run.
+        validate: True checks all of the returned value against the return annotation, with
+            pydantic in strict mode; False nothing of it; None, the default, what is cheap: the
+            outer class and a few items.
         outputs: the names of several assets that the function makes at once, or a NamedTuple or
             TypedDict whose fields they are. It returns a tuple in that order, or a mapping by
             name. Each is recorded, hashed and reused as an asset of its own; when one of them has

@@ -312,7 +312,7 @@ def _holds_secret(annotation: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, _SECRET_TYPES)
 
 
-def _mentions_secret(annotation: Any, seen: set[int]) -> bool:
+def mentions_secret(annotation: Any, seen: set[int]) -> bool:
     """Whether a value of the annotation may hold a secret, at any depth."""
     if id(annotation) in seen:
         return False
@@ -327,7 +327,7 @@ def _mentions_secret(annotation: Any, seen: set[int]) -> bool:
     elif is_dataclass(annotation) or hasattr(annotation, "__annotations__"):
         names = list(getattr(annotation, "__annotations__", {}))
         inner += getattr(annotation, "__annotations__", {}).values()
-    return any(map(is_secret, names)) or any(_mentions_secret(each, seen) for each in inner)
+    return any(map(is_secret, names)) or any(mentions_secret(each, seen) for each in inner)
 
 
 def _validated(asset: AnyAsset, parameter: Parameter, value: Any) -> Any:
@@ -335,16 +335,16 @@ def _validated(asset: AnyAsset, parameter: Parameter, value: Any) -> Any:
     if annotation is Any and parameter.default is not None:
         annotation = type(parameter.default)
     readings = value.readings(annotation) if isinstance(value, Written) else [value]
-    secret = is_secret(parameter.name, readings[-1]) or _mentions_secret(annotation, set())
+    secret = is_secret(parameter.name, readings[-1]) or mentions_secret(annotation, set())
     what = f"config {asset.name}.{parameter.name}"
     problem = ""
     try:
-        adapter = _adapter(annotation)
+        adapter = adapter_of(annotation)
         for reading in readings:
             try:
                 return adapter.validate_python(reading)
             except ValidationError as error:
-                problem = _told(error, secret=secret)
+                problem = first_error(error, secret=secret)
     except (PydanticUserError, NameError) as error:
         first = str(error).partition("\n")[0]
         raise ConfigError(f"{what}: its annotation can't be checked: {first}") from None
@@ -355,14 +355,19 @@ def _validated(asset: AnyAsset, parameter: Parameter, value: Any) -> Any:
     raise ConfigError(f"{what} = {shown}{problem}")
 
 
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
+def adapter_of(annotation: Any) -> TypeAdapter[Any]:
+    """What validates values of an annotation; a class it knows nothing of, by ``isinstance``.
+
+    Raises:
+        PydanticUserError: for an annotation it can't validate, ``NameError`` for names in quotes.
+    """
     try:
         return TypeAdapter(annotation, config={"arbitrary_types_allowed": True})
     except PydanticUserError:  # models and dataclasses carry their own configuration
         return TypeAdapter(annotation)
 
 
-def _told(error: ValidationError, *, secret: bool) -> str:
+def first_error(error: ValidationError, *, secret: bool) -> str:
     """What is wrong, and where inside the value; of a secret, nothing its validator wrote."""
     first = error.errors(include_url=False, include_input=False)[0]
     if secret or any(is_secret(str(part)) for part in first["loc"]):

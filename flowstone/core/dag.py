@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rustworkx as rx
 
 from flowstone.core.asset import AnyAsset, Asset
+from flowstone.core.edges import mismatches
 from flowstone.core.resources import OF_CALL, OF_CONNECTION, Offered, bind, gather, unusable
 from flowstone.core.selection import select
 from flowstone.errors import (
@@ -65,6 +66,7 @@ class AssetGraph:
         problems += _Unknown(self._assets, self.resources).problems
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
+        problems += mismatches(self._assets)
         DefinitionErrors.raise_any(problems)
 
     @classmethod

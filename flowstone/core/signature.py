@@ -27,7 +27,8 @@ Kind = Literal["dependency", "context", "config", "resource"]
 class Parameter:
     """One parameter: its kind, and for a dependency the name of the asset it takes.
 
-    Its ``repr`` is without the default, which may be a secret.
+    ``check`` is False where the types of both sides of the dependency don't matter. Its ``repr``
+    is without the default, which may be a secret.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Parameter:
     annotation: Any = EMPTY
     default: Any = field(default=EMPTY, repr=False)
     source: AnyAsset | str | None = None
+    check: bool = True
 
     @property
     def asset(self) -> str:
@@ -202,11 +204,14 @@ def _read(raw: _Raw, names: Names, explicit: Mapping[str, AnyAsset | str]) -> Pa
     name, mark, annotation, default = raw
     if mark:
         raise _unusable(name, mark)
-    if name in explicit:
-        return Parameter(name, "dependency", annotation, EMPTY, _source(name, explicit[name]))
     hint = None if annotation is EMPTY else names.hint(name, annotation)
+    check = hint.check if isinstance(hint, From) else True
+    if name in explicit:
+        source = _source(name, explicit[name])
+        return Parameter(name, "dependency", annotation, EMPTY, source, check)
     if isinstance(hint, From):
-        return Parameter(name, "dependency", annotation, EMPTY, _source(name, hint.source))
+        source = _source(name, hint.source)
+        return Parameter(name, "dependency", annotation, EMPTY, source, check)
     if hint is Context:
         return Parameter(name, "context", annotation)
     if hint is INPUT and default is EMPTY:

@@ -13,6 +13,7 @@ from anyio import to_thread
 from flowstone.core.hashing import combine
 from flowstone.core.outputs import apart
 from flowstone.core.outside import STATED, DataVersion
+from flowstone.core.returned import check_returned
 from flowstone.errors import UnserializableValueError, ValueLostError
 from flowstone.ids import materialization_id
 from flowstone.runner.failure import Failure, describe
@@ -253,6 +254,7 @@ def _keep(asset: AnyAsset, returned: Any, values: ValueStore) -> Made:
     value, version = returned, ""
     if isinstance(returned, DataVersion):
         value, version = returned.value, STATED + combine(returned.version)
+    check_returned(asset, value)
     if not asset.keep:
         return Made(value, None, version or f"unkept-{materialization_id().hex}")
     try:

@@ -1,0 +1,1 @@
+"""Annotations compared with each other, and with values."""
