@@ -44,11 +44,13 @@ def ensure_data(folders: Folders, binaries: Binaries, account: Account, lock: in
 
     ``lock`` is the descriptor of ``server.lock``, exclusively held: what makes the folder
     inherits it, so that nobody starts over while an orphan still writes. Raises
-    EmbeddedServerError if initdb fails or the folder is of another major version.
+    EmbeddedServerError if initdb fails, or if there is something already that this Postgres can't
+    read: data of another major version, or a folder that is no data folder.
     """
-    if folders.data.exists():
+    if os.path.lexists(folders.data):
         _check_version(folders.data, binaries.major)
         return
+    _refuse_other_majors(folders.base, binaries.major)
     shutil.rmtree(folders.unfinished, ignore_errors=True)
     closed_folder(folders.unfinished, account=account)
     done = account.run(_initdb(folders.unfinished, binaries), pass_fds=[lock])
@@ -77,14 +79,33 @@ def _sync(folder: Path) -> None:
 
 def _check_version(data: Path, major: int) -> None:
     try:
-        found = (data / "PG_VERSION").read_text().strip()
+        found = (data / "PG_VERSION").read_text(errors="replace").strip()
+        whole = (data / "global" / "pg_control").is_file()
     except OSError:
-        found = "no"
-    if found != str(major):
+        found, whole = "", False
+    if not whole:
         raise EmbeddedServerError(
-            f"{data} holds data of PostgreSQL {found}, this is {major}; move the folder away to "
-            f"start empty, or {CURE}"
+            f"{data} is no data folder of Postgres, or a damaged one; move it away to start empty,"
+            f" or {CURE}"
         )
+    if found != str(major):
+        raise _other_major(data, found, major)
+
+
+def _refuse_other_majors(base: Path, major: int) -> None:
+    # each major version has a folder of its own: a newer one must not quietly begin empty
+    for folder in sorted(base.parent.iterdir()):
+        data = folder / "data"
+        if folder != base and folder.name.isdigit() and (data / "PG_VERSION").is_file():
+            raise _other_major(data, folder.name, major)
+
+
+def _other_major(data: Path, found: str, major: int) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"{data} holds data of PostgreSQL {found[:20]}, this is {major}; with the Flowstone that"
+        f" made it: python -m flowstone db dump FILE; then move {data} away, and load the file,"
+        f" start empty, or {CURE}"
+    )
 
 
 def write_access(folders: Folders, user: str) -> None:
