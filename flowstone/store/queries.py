@@ -276,6 +276,10 @@ class Queries:
         )
 
     @cached_property
+    def count_dead_runs(self) -> sql.Composed:
+        return self._compose("SELECT count(*) FROM {leases} WHERE lease_until < clock_timestamp()")
+
+    @cached_property
     def close_dead_runs(self) -> sql.Composed:
         return self._compose(
             "WITH dead AS ("
