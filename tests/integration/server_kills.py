@@ -275,7 +275,7 @@ def trials(number: int, seed: int) -> Iterator[Trial]:
 
 
 def race(number: int) -> tuple[float, list[str]]:
-    """Start that many processes at once in a new home; the seconds until all have it, and faults."""
+    """Start that many processes at once in a new home; the seconds it takes, and faults."""
     with tempfile.TemporaryDirectory(prefix="race-") as folder:
         home = Path(folder) / "home"
         starters = [child(STARTER, str(home), str(LINGER_S)) for _ in range(number)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flowstone.store.embedded.folders import Folders
 
 _BUILTIN_LOCALE_SINCE = 17
+_IO_METHOD_SINCE = 18
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -128,6 +129,9 @@ def server_command(folders: Folders, binaries: Binaries) -> list[str]:
         "hba_file": str(folders.hba),
         "ident_file": str(folders.ident),
     }
+    if binaries.major >= _IO_METHOD_SINCE:
+        # when an I/O worker of 18.4 is killed, connections may hang for ever after the recovery
+        settings["io_method"] = "sync"
     command = [binaries.postgres, "-D", str(folders.data)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]

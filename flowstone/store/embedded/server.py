@@ -28,7 +28,7 @@ DATABASE = "flowstone"
 _POLL_S = 0.015
 # Crash recovery takes what it takes; a server that says nothing at all gets less patience
 _START_LIMIT_S = 600.0
-_SILENCE_LIMIT_S = 60.0
+_SILENCE_LIMIT_S = 30.0
 _GUARDIAN_LIMIT_S = 60.0
 # One that is killed while it starts is started again; one that refuses to start refuses again
 _LAUNCHES = 3
@@ -254,6 +254,7 @@ class EmbeddedServer:
         base, data = str(self._folders.base), str(self.data)
         launched: int | None = None
         launches = 0
+        ended = False
         heard = began = time.monotonic()
         while True:
             answer = ask(self._folders.socket, DATABASE)
@@ -263,7 +264,7 @@ class EmbeddedServer:
                 heard = time.monotonic()
                 if guardian.is_free(base, "guardian.lock"):
                     # killed: the server is about to shut down, or does so now
-                    guardian.stop_server(base, data, owner.uid, owner.gid)
+                    guardian.stop_server(base, data, owner.uid, owner.gid, at_once=True)
                 elif answer.state is State.READY:
                     return
                 elif answer.state is State.NO_DATABASE:
@@ -273,6 +274,10 @@ class EmbeddedServer:
                     raise self._failure("ended while it started", launched)
                 launched = self._launch(owner, start)
                 launches += 1
+                heard = time.monotonic()
+            elif not ended and time.monotonic() - heard > _SILENCE_LIMIT_S:
+                # it hangs, for everybody; what is committed stays
+                ended = guardian.stop_server(base, data, owner.uid, owner.gid, at_once=True)
                 heard = time.monotonic()
             self._check_patience(began, heard, launched)
             # each question to a recovering server is a line in its log: ask ever less often
