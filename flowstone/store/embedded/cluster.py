@@ -13,6 +13,7 @@ from flowstone.store.embedded.guardian import PORT
 from flowstone.store.embedded.probe import ROLE
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from flowstone.store.embedded.account import Account
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _BUILTIN_LOCALE_SINCE = 17
 _IO_METHOD_SINCE = 18
+# Of initdb, which may be killed like anything else
+_ATTEMPTS = 3
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -52,14 +55,21 @@ def ensure_data(folders: Folders, binaries: Binaries, account: Account, lock: in
         _check_version(folders.data, binaries.major)
         return
     _refuse_other_majors(folders.base, binaries.major)
-    shutil.rmtree(folders.unfinished, ignore_errors=True)
-    closed_folder(folders.unfinished, account=account)
-    done = account.run(_initdb(folders.unfinished, binaries), pass_fds=[lock])
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(folders.unfinished, ignore_errors=True)
+        closed_folder(folders.unfinished, account=account)
+        done = account.run(_initdb(folders.unfinished, binaries), pass_fds=[lock])
+        if done.returncode == 0 or not _was_killed(done):
+            break
     if done.returncode != 0:
         shutil.rmtree(folders.unfinished, ignore_errors=True)
         raise EmbeddedServerError(f"initdb failed; {CURE}\n{done.stdout.strip()[-2000:]}")
     folders.unfinished.rename(folders.data)
     _sync(folders.base)
+
+
+def _was_killed(done: subprocess.CompletedProcess[str]) -> bool:
+    return done.returncode < 0 or "terminated by signal" in done.stdout
 
 
 def _initdb(data: Path, binaries: Binaries) -> list[str]:

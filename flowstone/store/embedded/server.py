@@ -31,7 +31,7 @@ _START_LIMIT_S = 600.0
 _SILENCE_LIMIT_S = 30.0
 _GUARDIAN_LIMIT_S = 60.0
 # One that is killed while it starts is started again; one that refuses to start refuses again
-_LAUNCHES = 3
+_LAUNCHES = 5
 _LOG_LIMIT = 4 << 20
 _LOG_TAIL = 2000
 
