@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BUILTIN_LOCALE_SINCE = 17
 _IO_METHOD_SINCE = 18
 # Of initdb, which may be killed like anything else
-_ATTEMPTS = 3
+_RETRIES = 2
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -55,17 +55,23 @@ def ensure_data(folders: Folders, binaries: Binaries, account: Account, lock: in
         _check_version(folders.data, binaries.major)
         return
     _refuse_other_majors(folders.base, binaries.major)
-    for _ in range(_ATTEMPTS):
-        shutil.rmtree(folders.unfinished, ignore_errors=True)
-        closed_folder(folders.unfinished, account=account)
-        done = account.run(_initdb(folders.unfinished, binaries), pass_fds=[lock])
-        if done.returncode == 0 or not _was_killed(done):
-            break
+    done = _run_initdb(folders, binaries, account, lock)
+    for _ in range(_RETRIES):
+        if _was_killed(done):
+            done = _run_initdb(folders, binaries, account, lock)
     if done.returncode != 0:
         shutil.rmtree(folders.unfinished, ignore_errors=True)
         raise EmbeddedServerError(f"initdb failed; {CURE}\n{done.stdout.strip()[-2000:]}")
     folders.unfinished.rename(folders.data)
     _sync(folders.base)
+
+
+def _run_initdb(
+    folders: Folders, binaries: Binaries, account: Account, lock: int
+) -> subprocess.CompletedProcess[str]:
+    shutil.rmtree(folders.unfinished, ignore_errors=True)
+    closed_folder(folders.unfinished, account=account)
+    return account.run(_initdb(folders.unfinished, binaries), pass_fds=[lock])
 
 
 def _was_killed(done: subprocess.CompletedProcess[str]) -> bool:

@@ -346,7 +346,8 @@ class EmbeddedServer:
             raise self._failure(f"can't be started ({error})", None) from error
         finally:
             os.close(log)
-        if done.returncode != 0:
+        # a guardian that was killed left server.lock free, which whoever waits sees
+        if done.returncode > 0:
             raise self._failure("can't be started", None)
 
     def _failure(self, what: str, begin: int | None) -> EmbeddedServerError:
