@@ -44,18 +44,7 @@ class Settings(BaseModel):
         Raises:
             SettingsError: for an unknown setting or an invalid value; it names its source.
         """
-        root, table = _project()
-        merged: dict[str, tuple[Any, str]] = {}
-        for name, value in table.items():
-            _known(name, "pyproject.toml [tool.flowstone]")
-            merged[name] = (value, "pyproject.toml [tool.flowstone]")
-        for name, variable in VARIABLES.items():
-            if os.environ.get(variable):
-                merged[name] = (os.environ[variable], variable)
-        for name, value in given.items():
-            _known(name, "a keyword")
-            if value is not None:
-                merged[name] = (value, f"{name}=")
+        root, merged = _merged(given)
         values = {_FIELDS[name]: value for name, (value, _) in merged.items()}
         base = Path(values.setdefault("home", root / ".flowstone")).expanduser()
         values["home"] = (base if base.is_absolute() else root / base).resolve()
@@ -65,6 +54,16 @@ class Settings(BaseModel):
             return cls(**values)
         except ValidationError as error:
             raise _invalid(error, merged) from None
+
+    @classmethod
+    def sources(cls, **given: Any) -> dict[str, str]:
+        """Where each setting comes from: a keyword, a variable, a file, or the default.
+
+        Raises:
+            SettingsError: for an unknown setting, or a file that can't be read.
+        """
+        _, merged = _merged(given)
+        return {name: merged.get(name, ("", "default"))[1] for name in VARIABLES}
 
 
 VARIABLES = {
@@ -77,6 +76,23 @@ VARIABLES = {
     "pickle": "FLOWSTONE_PICKLE",
 }
 _FIELDS = {name: "schema_name" if name == "schema" else name for name in VARIABLES}
+
+
+def _merged(given: dict[str, Any]) -> tuple[Path, dict[str, tuple[Any, str]]]:
+    """The project's folder, and what is set, each with its source."""
+    root, table = _project()
+    merged: dict[str, tuple[Any, str]] = {}
+    for name, value in table.items():
+        _known(name, "pyproject.toml [tool.flowstone]")
+        merged[name] = (value, "pyproject.toml [tool.flowstone]")
+    for name, variable in VARIABLES.items():
+        if os.environ.get(variable):
+            merged[name] = (os.environ[variable], variable)
+    for name, value in given.items():
+        _known(name, "a keyword")
+        if value is not None:
+            merged[name] = (value, f"{name}=")
+    return root, merged
 
 
 def _project() -> tuple[Path, dict[str, Any]]:

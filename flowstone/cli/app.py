@@ -31,11 +31,19 @@ COMMANDS = {
     "accept": ("flowstone.cli.acts:accept", "Let current versions stand for what there is now."),
     "invalidate": ("flowstone.cli.acts:invalidate", "Never reuse what is recorded so far."),
     "graph": ("flowstone.cli.graph:graph", "Draw assets and their dependencies."),
-    "db": ("flowstone.cli.app:db", "Look at the database, or migrate it."),
+    "db": ("flowstone.cli.app:db", "Look at the database, and look after it."),
+    "doctor": ("flowstone.cli.doctor:doctor", "Look for what is wrong with this machine."),
 }
 DB_COMMANDS = {
     "status": ("flowstone.cli.db:status", "Say which server it is, and what schema it has."),
     "migrate": ("flowstone.cli.db:migrate", "Bring an older schema up to date."),
+    "start": ("flowstone.cli.server:start", "Start the embedded server, and say how to connect."),
+    "stop": ("flowstone.cli.server:stop", "Stop the embedded server, unless it is in use."),
+    "dump": ("flowstone.cli.data:dump", "Write the tables and what is in them as SQL."),
+    "reset": (
+        "flowstone.cli.data:reset",
+        "Remove all that is recorded; the embedded server's data go too.",
+    ),
 }
 
 _ONE_WISH_S = 1.0
@@ -85,7 +93,7 @@ def flowstone(ctx: click.Context) -> None:
 @click.command(cls=Commands, table=DB_COMMANDS)
 @click.pass_context
 def db(ctx: click.Context) -> None:
-    """Look at the database, or migrate it."""
+    """Look at the database, and look after it."""
     _help(ctx)
 
 

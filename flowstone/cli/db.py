@@ -15,10 +15,12 @@ from flowstone.cli.words import ago, relative
 from flowstone.settings import Settings
 from flowstone.store import schema
 from flowstone.store.connect import connect, describe, open_store, server
+from flowstone.store.embedded import EmbeddedServer
 from flowstone.store.queries import Queries
 
 if TYPE_CHECKING:
     from flowstone.core.records import Run
+    from flowstone.store.embedded import ServerStatus
 
 
 @click.command()
@@ -27,22 +29,64 @@ if TYPE_CHECKING:
 def status(*, as_json: bool) -> int:
     """Say which server it is, and what schema it has.
 
-    Nothing is migrated. The embedded server is started if it does not run.
+    Nothing is started or migrated. What an embedded server holds is known only while it runs.
     """
-    found = anyio.run(_look, Settings.load())
+    settings = Settings.load()
+    embedded = None if settings.database_url else EmbeddedServer(settings.home).status()
+    if embedded is None or embedded.running:
+        found = anyio.run(_look, settings)
+    else:
+        found = _unasked(settings)
+    found |= {"running": True} if embedded is None else _of_embedded(embedded)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return 0
-    lines = {
-        "server": f"PostgreSQL {found['server_version']}" + (", embedded" * found["embedded"]),
-        "place": found["place"],
+    for name, text in _lines(found).items():
+        click.echo(f"{name:<10}{relative(text, Path.cwd())}")
+    return 0
+
+
+def _lines(found: dict[str, Any]) -> dict[str, str]:
+    place = {"place": found["place"]}
+    if not found["running"]:
+        return {"server": "embedded, does not run; it starts when it is used"} | place
+    version = f"PostgreSQL {found['server_version']}"
+    lines = {"server": version + (", embedded" * found["embedded"])} | place
+    if found["embedded"]:
+        lines["runs"] = _runs(kept=found["kept"], users=found["users"])
+    return lines | {
         "tables": found["schema"] or "in the first schema of the search path",
         "schema": _schema(found["schema_version"], found["newest_version"]),
         "last run": _last(found["last_run"]),
     }
-    for name, text in lines.items():
-        click.echo(f"{name:<10}{relative(text, Path.cwd())}")
-    return 0
+
+
+def _runs(*, kept: bool, users: list[int] | None) -> str:
+    until = "kept until: python -m flowstone db stop" if kept else "until nobody uses it"
+    if not users:
+        return until
+    return f"{until}; used by pid{'s' * (len(users) > 1)} {', '.join(map(str, users))}"
+
+
+def _of_embedded(status: ServerStatus) -> dict[str, Any]:
+    return {
+        "running": status.running,
+        "pid": status.pid,
+        "kept": status.kept,
+        "users": None if status.users is None else list(status.users),
+    }
+
+
+def _unasked(settings: Settings) -> dict[str, Any]:
+    return {
+        "schema_version": None,
+        "newest_version": schema.newest(),
+        "server_version": None,
+        "embedded": True,
+        "place": str(settings.home),
+        "schema": settings.schema_name,
+        "last_run": None,
+    }
 
 
 @click.command()

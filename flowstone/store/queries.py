@@ -266,6 +266,20 @@ class Queries:
         return self._compose("SELECT FROM {leases} WHERE run_id = %s FOR KEY SHARE")
 
     @cached_property
+    def lock_leases(self) -> sql.Composed:
+        return self._compose("LOCK TABLE {leases}")
+
+    @cached_property
+    def alive_runs(self) -> sql.Composed:
+        return self._compose(
+            "SELECT run_id FROM {leases} WHERE lease_until > clock_timestamp() ORDER BY run_id"
+        )
+
+    @cached_property
+    def count_dead_runs(self) -> sql.Composed:
+        return self._compose("SELECT count(*) FROM {leases} WHERE lease_until < clock_timestamp()")
+
+    @cached_property
     def close_dead_runs(self) -> sql.Composed:
         return self._compose(
             "WITH dead AS ("

@@ -321,17 +321,149 @@ def test_nobody_decides_while_the_guardian_of_a_killed_process_is_on_its_way(
     assert query(server, "SELECT 1") == 1
 
 
+def parent_of(pid: int | None) -> int:
+    """The parent of a process; the guardian is the server's."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @only_linux
-def test_a_server_without_guardian_gets_a_new_one(server: EmbeddedServer) -> None:
+def test_a_server_whose_guardian_was_killed_shuts_down_and_the_next_start_works(
+    server: EmbeddedServer,
+) -> None:
     server.start()
+    scribble(server)
     pid = server.status().pid
-    parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(parent, signal.SIGKILL)
-    assert eventually(lambda: guardian.is_free(str(server.data.parent), "guardian.lock"))
+    os.kill(parent_of(pid), signal.SIGKILL)
+    assert eventually(lambda: gone(server))
     server.start()
-    assert server.status().pid == pid
+    assert server.status().pid != pid
+    assert query(server, "SELECT count(*) FROM kept") == 1
     server.release()
     assert eventually(lambda: gone(server))
+
+
+@only_linux
+def test_a_killed_server_comes_back_by_itself_while_it_is_used(server: EmbeddedServer) -> None:
+    server.start()
+    scribble(server)
+    pid = server.status().pid
+    assert pid is not None
+    settled = time.monotonic() + 1.1 * guardian._SETTLED_S
+    assert eventually(lambda: time.monotonic() > settled)
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: server.status().pid not in {pid, None})
+    assert query(server, "SELECT count(*) FROM kept") == 1
+    server.release()
+    assert eventually(lambda: gone(server))
+
+
+@only_linux
+def test_a_statement_that_computes_does_not_outlive_its_killed_server(
+    server: EmbeddedServer,
+) -> None:
+    server.start()
+    pid = server.status().pid
+    assert pid is not None
+    with contextlib.closing(psycopg.connect(server.conninfo())) as busy:
+        busy.pgconn.send_query(b"SELECT sum(sqrt(n)) FROM generate_series(1, 1e12) AS n")
+        active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%sqrt(n)) FROM g%'"
+        assert eventually(lambda: query(server, f"{active} AND pid <> pg_backend_pid()") == 1)
+        os.kill(pid, signal.SIGKILL)
+        server.start()
+        assert server.status().pid != pid
+
+
+def test_a_kept_server_runs_although_nobody_uses_it_until_it_is_stopped(
+    server: EmbeddedServer,
+) -> None:
+    server.start()
+    assert not server.status().kept
+    server.start(keep=True)
+    pid = server.status().pid
+    server.release()
+    assert server.status().kept
+    assert not eventually(lambda: server.status().pid != pid, seconds=1.5)
+    server.stop(unless_used=True)
+    assert gone(server)
+    server.start()
+    assert not server.status().kept
+    server.release()
+    assert eventually(lambda: gone(server))
+
+
+def test_a_server_in_use_is_neither_stopped_nor_removed_unless_forced(
+    server: EmbeddedServer, user: Callable[[], subprocess.Popen[str]]
+) -> None:
+    process = user()
+    told_pid(process)
+    whom = str(process.pid) if Path("/proc/locks").exists() else "another process"
+    with pytest.raises(EmbeddedServerError, match=f"in use by .*{whom}"):
+        server.stop(unless_used=True)
+    with pytest.raises(EmbeddedServerError, match=f"in use by .*{whom}"):
+        server.remove()
+    assert server.status().running
+    assert server.status().users in {None, (process.pid,)}
+    server.stop()
+    assert gone(server)
+
+
+def test_a_removed_server_starts_empty_and_removing_nothing_is_fine(
+    server: EmbeddedServer,
+) -> None:
+    server.remove()
+    server.start()
+    scribble(server)
+    server.remove()
+    assert gone(server)
+    assert not server.data.exists()
+    server.start()
+    assert query(server, "SELECT to_regclass('kept')") is None
+
+
+# Forks a child that waits for its standard input to end, then does what its arguments say.
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from flowstone.store.embedded import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1]), linger=float(sys.argv[2]))
+server.start()
+child = os.fork()
+if child == 0 and sys.argv[3] == "ends":
+    server.release()
+    os._exit(0)
+if child == 0:
+    sys.stdin.read()
+    os._exit(0)
+if sys.argv[3] == "ends":
+    os.waitpid(child, 0)
+print(child, flush=True)
+if sys.argv[3] == "ends":
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("child", ["ends", "outlives"])
+def test_a_forked_child_neither_stops_nor_keeps_the_server_of_its_parent(
+    server: EmbeddedServer, home: Path, child: str
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKING, str(home), str(LINGER_S), child],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=PACKAGE.parent,
+    ) as process:
+        forked = told_pid(process)
+        if child == "ends":
+            pid = server.status().pid
+            assert pid is not None
+            assert not eventually(lambda: server.status().pid != pid, seconds=4 * LINGER_S)
+        else:
+            process.wait()
+            assert eventually(lambda: gone(server))
+            os.kill(forked, 0)
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def test_two_homes_have_two_servers(server: EmbeddedServer, tmp_path: Path) -> None:
@@ -411,12 +543,50 @@ def test_a_failed_start_shows_the_log_and_the_cure(server: EmbeddedServer) -> No
     assert not server.status().running
 
 
-def test_data_of_another_major_version_is_refused(server: EmbeddedServer) -> None:
+def test_data_of_another_major_version_is_refused_with_the_cure(server: EmbeddedServer) -> None:
     server.start()
     server.stop()
     (server.data / "PG_VERSION").write_text("12\n")
-    with pytest.raises(EmbeddedServerError, match="PostgreSQL 12, this is 18"):
+    with pytest.raises(EmbeddedServerError, match=r"PostgreSQL 12, this is 18.* db dump FILE"):
         server.start()
+
+
+def test_a_new_major_version_never_quietly_starts_empty_beside_the_old_data(
+    server: EmbeddedServer,
+) -> None:
+    folders.prepare(server.home, find().major)
+    older = server.data.parent.with_name("17") / "data"
+    older.mkdir(parents=True)
+    (older / "PG_VERSION").write_text("17\n")
+    with pytest.raises(EmbeddedServerError, match=r"17/data holds .* db dump FILE") as caught:
+        server.start()
+    assert str(older) in str(caught.value)
+    older.rename(older.with_name("away"))
+    server.start()
+    assert query(server, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("content", [None, "notes.txt", "PG_VERSION"])
+def test_a_folder_that_is_no_whole_data_folder_is_refused_and_left_alone(
+    server: EmbeddedServer, content: str | None
+) -> None:
+    folders.prepare(server.home, find().major)
+    server.data.mkdir()
+    if content:
+        (server.data / content).write_text("18\n")
+    with pytest.raises(EmbeddedServerError, match=r"no data folder .* move it away"):
+        server.start()
+    assert [path.name for path in server.data.iterdir()] == ([content] if content else [])
+
+
+def test_what_an_unfinished_start_left_is_in_nobodys_way(server: EmbeddedServer) -> None:
+    folders.prepare(server.home, find().major)
+    unfinished = server.data.with_name("data.new")
+    (unfinished / "base").mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18\n")
+    server.start()
+    assert query(server, "SELECT 1") == 1
+    assert not unfinished.exists()
 
 
 def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
@@ -534,31 +704,59 @@ def test_a_user_without_privileges_gets_a_closed_server(public: Path, length: in
     }
 
 
+@only_root
+def test_users_of_one_machine_have_a_server_each_at_once(
+    public: Path, server: EmbeddedServer
+) -> None:
+    """Three of them, two of whom have the very same path too long for a socket."""
+    server.start()
+    names = [name for name in ("nobody", "daemon") if name != for_server().name][:2]
+    begun = [
+        begin_unprivileged(public, public / name / ("x" * 200), pwd.getpwnam(name))
+        for name in names
+    ]
+    found = [told_by(process) for process in begun]
+    assert len({each["socket"] for each in found}) == len(names)
+    assert all(each["state"] == "READY" and each["owner"] for each in found)
+    assert query(server, "SELECT 1") == 1
+
+
 def run_unprivileged(public: Path, home: Path) -> dict[str, Any]:
     """Run ``UNPRIVILEGED`` as ourselves, or as root for somebody else; what it printed."""
+    entry = pwd.getpwuid(for_server().uid) if AS_ROOT else None
+    return told_by(begin_unprivileged(public, home, entry))
+
+
+def told_by(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def begin_unprivileged(
+    public: Path, home: Path, entry: pwd.struct_passwd | None
+) -> subprocess.Popen[str]:
     home.parent.mkdir(parents=True)
     packages, python, who = PACKAGE.parent, sys.executable, {}
     bindir, environment = find().bindir, dict(os.environ)
-    if AS_ROOT:
+    if entry is not None:
         environment = {}
-        owner = for_server()
-        bindir = reachable(find(), owner).bindir
-        who = guardian.identity(owner.uid, owner.gid)
+        bindir = reachable(find(), for_server()).bindir
+        who = guardian.identity(entry.pw_uid, entry.pw_gid)
         python = reachable_python(who)
-        shutil.copytree(PACKAGE, public / "lib" / "flowstone")
         packages = public / "lib"
-        os.chown(home.parent, owner.uid, owner.gid)
-    done = subprocess.run(
+        if not packages.is_dir():
+            shutil.copytree(PACKAGE, packages / "flowstone")
+        os.chown(home.parent, entry.pw_uid, entry.pw_gid)
+    return subprocess.Popen(
         [python, "-c", UNPRIVILEGED, str(home), str(bindir)],
-        check=True,
         stdout=subprocess.PIPE,
         text=True,
         cwd=packages,
         env=environment | {"PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"},
         **who,
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def reachable_python(who: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ _PROGRAMS = ("postgres", "initdb")
 
 @dataclass(frozen=True)
 class Binaries:
-    """The folder that holds ``postgres`` and ``initdb``, and their major version."""
+    """The folder that holds ``postgres`` and its companions, and their major version."""
 
     bindir: Path
     major: int
@@ -36,6 +36,11 @@ class Binaries:
     def initdb(self) -> str:
         """The program that makes a data folder."""
         return str(self.bindir / "initdb")
+
+    @property
+    def pg_dump(self) -> str:
+        """The program that writes a database as SQL."""
+        return str(self.bindir / "pg_dump")
 
 
 def find(bindir: Path | None = None) -> Binaries:
@@ -57,15 +62,23 @@ def find(bindir: Path | None = None) -> Binaries:
 
 def _major_of(bindir: Path) -> int:
     try:
-        told = current().run([str(bindir / "postgres"), "--version"]).stdout
+        major = major_of(bindir / "postgres")
     except OSError as error:
         raise EmbeddedServerError(
             f"can't run {bindir / 'postgres'}: {error.strerror}; {CURE}"
         ) from error
-    match = re.search(r"\(PostgreSQL\) (\d+)", told)
-    if match is None:
+    if major is None:
         raise EmbeddedServerError(f"{bindir / 'postgres'} is no Postgres; {CURE}")
-    return int(match[1])
+    return major
+
+
+def major_of(program: Path) -> int | None:
+    """The major version of one of Postgres's programs; None if it is none.
+
+    Raises OSError if it can't be run.
+    """
+    match = re.search(r"\(PostgreSQL\) (\d+)", current().run([str(program), "--version"]).stdout)
+    return int(match[1]) if match else None
 
 
 def reachable(binaries: Binaries, account: Account) -> Binaries:

@@ -13,6 +13,7 @@ from flowstone.store.embedded.guardian import PORT
 from flowstone.store.embedded.probe import ROLE
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from flowstone.store.embedded.account import Account
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from flowstone.store.embedded.folders import Folders
 
 _BUILTIN_LOCALE_SINCE = 17
+_IO_METHOD_SINCE = 18
+# Of initdb, which may be killed like anything else
+_RETRIES = 2
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -44,19 +48,34 @@ def ensure_data(folders: Folders, binaries: Binaries, account: Account, lock: in
 
     ``lock`` is the descriptor of ``server.lock``, exclusively held: what makes the folder
     inherits it, so that nobody starts over while an orphan still writes. Raises
-    EmbeddedServerError if initdb fails or the folder is of another major version.
+    EmbeddedServerError if initdb fails, or if there is something already that this Postgres can't
+    read: data of another major version, or a folder that is no data folder.
     """
-    if folders.data.exists():
+    if os.path.lexists(folders.data):
         _check_version(folders.data, binaries.major)
         return
-    shutil.rmtree(folders.unfinished, ignore_errors=True)
-    closed_folder(folders.unfinished, account=account)
-    done = account.run(_initdb(folders.unfinished, binaries), pass_fds=[lock])
+    _refuse_other_majors(folders.base, binaries.major)
+    done = _run_initdb(folders, binaries, account, lock)
+    for _ in range(_RETRIES):
+        if _was_killed(done):
+            done = _run_initdb(folders, binaries, account, lock)
     if done.returncode != 0:
         shutil.rmtree(folders.unfinished, ignore_errors=True)
         raise EmbeddedServerError(f"initdb failed; {CURE}\n{done.stdout.strip()[-2000:]}")
     folders.unfinished.rename(folders.data)
     _sync(folders.base)
+
+
+def _run_initdb(
+    folders: Folders, binaries: Binaries, account: Account, lock: int
+) -> subprocess.CompletedProcess[str]:
+    shutil.rmtree(folders.unfinished, ignore_errors=True)
+    closed_folder(folders.unfinished, account=account)
+    return account.run(_initdb(folders.unfinished, binaries), pass_fds=[lock])
+
+
+def _was_killed(done: subprocess.CompletedProcess[str]) -> bool:
+    return done.returncode < 0 or "terminated by signal" in done.stdout
 
 
 def _initdb(data: Path, binaries: Binaries) -> list[str]:
@@ -77,14 +96,33 @@ def _sync(folder: Path) -> None:
 
 def _check_version(data: Path, major: int) -> None:
     try:
-        found = (data / "PG_VERSION").read_text().strip()
+        found = (data / "PG_VERSION").read_text(errors="replace").strip()
+        whole = (data / "global" / "pg_control").is_file()
     except OSError:
-        found = "no"
-    if found != str(major):
+        found, whole = "", False
+    if not whole:
         raise EmbeddedServerError(
-            f"{data} holds data of PostgreSQL {found}, this is {major}; move the folder away to "
-            f"start empty, or {CURE}"
+            f"{data} is no data folder of Postgres, or a damaged one; move it away to start empty,"
+            f" or {CURE}"
         )
+    if found != str(major):
+        raise _other_major(data, found, major)
+
+
+def _refuse_other_majors(base: Path, major: int) -> None:
+    # each major version has a folder of its own: a newer one must not quietly begin empty
+    for folder in sorted(base.parent.iterdir()):
+        data = folder / "data"
+        if folder != base and folder.name.isdigit() and (data / "PG_VERSION").is_file():
+            raise _other_major(data, folder.name, major)
+
+
+def _other_major(data: Path, found: str, major: int) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"{data} holds data of PostgreSQL {found[:20]}, this is {major}; with the Flowstone that"
+        f" made it: python -m flowstone db dump FILE; then move {data} away, and load the file,"
+        f" start empty, or {CURE}"
+    )
 
 
 def write_access(folders: Folders, user: str) -> None:
@@ -107,6 +145,9 @@ def server_command(folders: Folders, binaries: Binaries) -> list[str]:
         "hba_file": str(folders.hba),
         "ident_file": str(folders.ident),
     }
+    if binaries.major >= _IO_METHOD_SINCE:
+        # when an I/O worker of 18.4 is killed, connections may hang for ever after the recovery
+        settings["io_method"] = "sync"
     command = [binaries.postgres, "-D", str(folders.data)]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]

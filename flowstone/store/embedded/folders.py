@@ -7,7 +7,7 @@
         data.new/                 the data folder while it is made
         socket/                   the server's socket, unless the path is too long for one
         pg_hba.conf pg_ident.conf who may connect
-        server.log  *.lock
+        server.log  *.lock  keep
     /var/lib/flowstone/<digest>/home  the path of the home it belongs to
 """
 
@@ -24,6 +24,7 @@ from pathlib import Path
 
 from flowstone.errors import EmbeddedServerError
 from flowstone.store.embedded.account import CURE, Account
+from flowstone.store.embedded.guardian import KEEP
 
 ROOT_STATE = Path("/var/lib/flowstone")
 # sockaddr_un holds 104 bytes on macOS, 108 on Linux, and the name of the socket takes 15
@@ -56,6 +57,11 @@ class Folders:
     def ident(self) -> Path:
         """Which users of the machine they may come from."""
         return self.base / "pg_ident.conf"
+
+    @property
+    def keep(self) -> Path:
+        """There while the server is to run although nobody uses it."""
+        return self.base / KEEP
 
     @property
     def log(self) -> Path:

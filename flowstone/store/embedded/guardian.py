@@ -2,9 +2,12 @@
 
 Started by the server module as ``python -I -S guardian.py ORDER``, in a session of its own: the
 guardian is the parent of the server, so a user process may be killed in any way without taking
-the server along or leaving it behind. It runs outside of Flowstone's packages and therefore
+the server along or leaving it behind. If the server is killed while it is wanted, the guardian
+starts it again; if the guardian is killed, the server shuts down (on Linux at once, elsewhere with
+the next start). It runs outside of Flowstone's packages and therefore
 imports the standard library only. Four lock files (``flock``) in one folder carry all knowledge;
-the kernel drops them with their holders, so nothing is ever left to clean up:
+the kernel drops them with their holders, so nothing is ever left to clean up. A file ``keep``
+beside them says that the server is to run although nobody uses it.
 
 ``start.lock``
     exclusive, held while somebody decides to start or to stop. A guardian on its way inherits it:
@@ -21,7 +24,9 @@ the kernel drops them with their holders, so nothing is ever left to clean up:
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
+import glob
 import json
 import os
 import signal
@@ -32,8 +37,8 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any, TypedDict
+    from collections.abc import Callable
+    from typing import Any, NoReturn, TypedDict
 
     class Order(TypedDict):
         """What the guardian needs to know; ``start`` is its descriptor of ``start.lock``."""
@@ -50,8 +55,16 @@ if TYPE_CHECKING:
 
 
 PORT = 5432
+KEEP = "keep"
+_FAST_S = 5.0
 _GRACE_S = 30.0
 _POLL_S = 0.02
+_KEPT_POLL_S = 1.0
+# A server that is killed sooner than this is not started again by itself: it might never end
+_SETTLED_S = 2.0
+# From <linux/prctl.h>
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def open_lock(base: str, name: str) -> int:
@@ -70,9 +83,14 @@ def try_exclusive(fd: int) -> bool:
 
 def is_free(base: str, name: str) -> bool:
     """True if no process holds the lock ``name``."""
+    # shared where holders are exclusive: two that look must not take each other for a holder
+    kind = fcntl.LOCK_EX if name == "users.lock" else fcntl.LOCK_SH
     fd = open_lock(base, name)
     try:
-        return try_exclusive(fd)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
     finally:
         os.close(fd)
 
@@ -100,14 +118,15 @@ def server_pid(data: str) -> int | None:
     return int(line) if line.isascii() and line.isdigit() and int(line) > 1 else None
 
 
-def stop_server(base: str, data: str, uid: int, gid: int) -> bool:
+def stop_server(base: str, data: str, uid: int, gid: int, *, at_once: bool = False) -> bool:
     """Stop the server and wait until none of its processes is left; False if some stay.
 
-    Asks for a fast shutdown, which keeps everything committed; after 30 s for an immediate one,
-    which keeps it too, at the price of a recovery at the next start.
+    Asks for a fast shutdown, which keeps everything committed; after 5 s, or ``at_once``, for an
+    immediate one, which keeps it too, at the price of a recovery at the next start.
     """
-    for name in ("INT", "QUIT"):
-        deadline = time.monotonic() + _GRACE_S
+    # PostgreSQL 18.4 never ends a fast shutdown that it is asked for while it recovers
+    for name, grace in (("QUIT", _GRACE_S),) if at_once else (("INT", _FAST_S), ("QUIT", _GRACE_S)):
+        deadline = time.monotonic() + grace
         told: int | None = None
         while time.monotonic() < deadline:
             if is_free(base, "server.lock"):
@@ -147,64 +166,116 @@ def _clear_leftovers(data: str, socket: str) -> None:
 
 
 def _launch(
-    command: Sequence[str], environment: Mapping[str, str], uid: int, gid: int, lock: int
+    order: Order, lock: int, die_with_us: Callable[[], None] | None
 ) -> subprocess.Popen[bytes]:
+    _clear_leftovers(order["data"], order["socket"])
     return subprocess.Popen(  # noqa: S603 - the server's command, from our own process
-        command,
-        env=environment,
+        order["command"],
+        env=order["environment"],
         stdin=subprocess.DEVNULL,
         cwd="/",
         pass_fds=[lock],
-        **identity(uid, gid),
+        preexec_fn=die_with_us,  # noqa: PLW1509 - it calls nothing that another thread may hold
+        **identity(order["uid"], order["gid"]),
     )
 
 
-def _leave_with_server(base: str, server: subprocess.Popen[bytes] | None) -> None:
-    """Wait until no process of the server lives, then end the guardian."""
-    lock = open_lock(base, "server.lock")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    if server is not None:
-        server.wait()
-    os._exit(0)
+def _ties() -> Callable[[], None] | None:
+    """What ties a child to this process, where the kernel can: None where it can't.
+
+    A child that calls it gets SIGQUIT when this process is killed: nobody else would stop it.
+    Processes that it leaves behind when it is killed itself become ours.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl, we = ctypes.CDLL(None).prctl, os.getpid()
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def die_with_us() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGQUIT), 0, 0, 0)
+        if os.getppid() != we:
+            os._exit(1)
+
+    return die_with_us
 
 
-def _serve_until_unused(order: Order) -> bool:
-    base = order["base"]
+def _end_orphans() -> None:
+    """End the processes that a killed server left to us; one that computes would not notice."""
+    for children in glob.glob("/proc/self/task/*/children"):  # noqa: PTH207 - as above
+        with contextlib.suppress(OSError), open(children) as file:  # noqa: PTH123 - as above
+            for pid in file.read().split():
+                os.kill(int(pid), signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
+def is_kept(base: str) -> bool:
+    """True if the server is to run although nobody uses it."""
+    return os.path.exists(f"{base}/{KEEP}")  # noqa: PTH110 - as above
+
+
+def _is_wanted(base: str) -> bool:
+    return is_kept(base) or not is_free(base, "users.lock")
+
+
+def _stop_when_unused(order: Order) -> None:
+    base, linger = order["base"], order["linger"]
     users, start = open_lock(base, "users.lock"), open_lock(base, "start.lock")
     while True:
         fcntl.flock(users, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_UN)
-        time.sleep(order["linger"])
-        if not try_exclusive(start):
-            continue
-        if try_exclusive(users):
-            return stop_server(base, order["data"], order["uid"], order["gid"])
-        fcntl.flock(start, fcntl.LOCK_UN)
+        time.sleep(linger)
+        if is_kept(base):
+            time.sleep(_KEPT_POLL_S)
+        elif try_exclusive(start):
+            if try_exclusive(users) and not is_kept(base):
+                stop_server(base, order["data"], order["uid"], order["gid"])
+            fcntl.flock(users, fcntl.LOCK_UN)
+            fcntl.flock(start, fcntl.LOCK_UN)
+
+
+def _supervise(order: Order, lock: int) -> NoReturn:
+    """Run the server until it ends in order; one that was killed is started again if wanted."""
+    base, die_with_us = order["base"], _ties()
+    start: int | None = None
+    watch = threading.Thread(target=_stop_when_unused, args=(order,), daemon=True)
+    while True:
+        began = time.monotonic()
+        server = _launch(order, lock, die_with_us)
+        os.close(lock)
+        if start is not None:
+            os.close(start)
+        if not watch.ident:
+            watch.start()
+        was_killed = server.wait() < 0
+        _end_orphans()
+        lock = open_lock(base, "server.lock")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        start = open_lock(base, "start.lock")
+        settled = time.monotonic() - began > _SETTLED_S
+        # whoever holds start.lock decides for itself, and its guardian waits for our end
+        if not (was_killed and settled and try_exclusive(start) and _is_wanted(base)):
+            os._exit(0)
 
 
 def main(order: Order) -> None:
-    """Start the server, or adopt the one that runs, and stay until nobody uses it.
+    """Start the server and stay until nobody uses it, or until it ends.
 
     The calling process returns as soon as a detached child has taken over; ``guardian.lock`` and
     ``server.lock`` are held by then.
     """
     base = order["base"]
+    # a shell may have us ignore it, which the server would inherit
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # the guardian of an earlier server goes once it sees server.lock free: wait for that first
     fcntl.flock(open_lock(base, "guardian.lock"), fcntl.LOCK_EX)
     lock = open_lock(base, "server.lock")
-    ours = try_exclusive(lock)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     if os.fork():
         os._exit(0)
     os.close(order["start"])
-    server = None
-    if ours:
-        _clear_leftovers(order["data"], order["socket"])
-        server = _launch(order["command"], order["environment"], order["uid"], order["gid"], lock)
-    os.close(lock)
-    watch = threading.Thread(target=_leave_with_server, args=(base, server), daemon=True)
-    watch.start()
-    if _serve_until_unused(order):
-        watch.join()
+    _supervise(order, lock)
 
 
 if __name__ == "__main__":
