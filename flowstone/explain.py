@@ -23,6 +23,7 @@ _WOULD: dict[Action, str] = {
     "reuse": "is up to date",
     "blocked": "is blocked:",
 }
+_FOLLOWED = ("upstream_will_run", "input_changed", "upstream_missing", "made_together")
 _MOVED: dict[Origin, str] = {
     "": "is up to date",
     "history": "would be taken from history, without running:",
@@ -100,7 +101,7 @@ class _Hops:
             source = inputs.get(cause.subject, cause.subject)
             if cause.kind == "code_changed":
                 reasons.append(Reason(cause, await self._diff(cause, before, now)))
-            elif cause.kind in ("upstream_will_run", "input_changed", "upstream_missing"):
+            elif cause.kind in _FOLLOWED:
                 reasons.append(Reason(cause, (), source, await self._of_source(source)))
             else:
                 reasons.append(Reason(cause))
@@ -134,6 +135,8 @@ class _Hops:
                 made = read[cause.subject]
                 because = await self._of_read(made)
                 reasons.append(Reason(cause, (), made.asset_name, because))
+            elif cause.kind == "made_together":
+                reasons.append(Reason(cause, (), cause.subject, await self._of_twin(row, cause)))
             else:
                 reasons.append(Reason(cause))
         return tuple(reasons)
@@ -149,6 +152,14 @@ class _Hops:
         if made.asset_name in self._seen:
             return ()
         return await self.of_row(await self._store.since(made))
+
+    async def _of_twin(self, row: Materialization, cause: Cause) -> tuple[Reason, ...]:
+        """Reasons of what the same call made, and was made for."""
+        for each in await self._store.get_by_run_id(row.run_id):
+            twin = (each.asset_name, each.partition) == (cause.subject, row.partition)
+            if twin and each.asset_name not in self._seen:
+                return await self.of_row(each)
+        return ()
 
     async def _before(self, row: Materialization) -> Materialization | None:
         """What was current when the causes of a row were told."""

@@ -40,7 +40,9 @@ class RunResult:
         self.plan = plan
         self.rows = list(rows)
         self.run = report.run
-        self.statuses: dict[str, Ending] = {step.name: report.endings[step.name] for step in plan}
+        self.statuses: dict[str, Ending] = {
+            step.name: report.endings[step.name] for step in plan if step.name in report.endings
+        }
         self.failures = report.failures
         self.unclosed = report.unclosed
         self._versions = report.versions

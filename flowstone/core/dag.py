@@ -180,9 +180,17 @@ class AssetGraph:
 
     @functools.cached_property
     def _ranks(self) -> dict[str, int]:
-        """Every name's place in the one order there is: dependencies first, ties by name."""
+        """Every name's place in the one order there is: dependencies first, ties by name.
+
+        What one function makes stands together: so does what decides whether it is called.
+        """
         order = rx.lexicographical_topological_sort(self.rx, key=lambda asset: asset.name)
-        return {asset.name: rank for rank, asset in enumerate(order)}
+        names = [asset.name for asset in order]
+        if self._makers:
+            first = {name: rank for rank, name in reversed(list(enumerate(names)))}
+            names = [each for name in names for each in sorted(self.together(name))]
+            names.sort(key=lambda name: min(map(first.__getitem__, self.together(name))))
+        return {name: rank for rank, name in enumerate(dict.fromkeys(names))}
 
     def _in_order(self, names: Iterable[str]) -> list[str]:
         return sorted(set(names), key=self._ranks.__getitem__)

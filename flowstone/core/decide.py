@@ -144,9 +144,11 @@ class _Decisions:
 
     def __init__(self, request: Request, known: Known) -> None:
         self._request, self._known = request, known
-        given = {name: self._current(request.graph[name]) for name in request.inputs()}
+        inputs = request.inputs()
+        given = {name: self._current(request.graph[name]) for name in inputs}
         self.given = {name: made for name, made in given.items() if made and _stands(made)}
         self._asked_for = frozenset(request.names())
+        self._taken = self._asked_for.union(inputs)
         self.steps: dict[str, Step] = {}
         self.wanted: list[Wanted] = []
 
@@ -175,7 +177,7 @@ class _Decisions:
         certain = [step for step in running if not step.may_cut_off]
         first = (certain or running)[0]
         steps |= {name: self._decided(name) for name in names if name not in steps}
-        return {name: _along_with(first, steps[name]) for name in names}
+        return {name: _along_with(first, steps[name], asked=name in self._taken) for name in names}
 
     def _state(self, name: str) -> _State:
         request = self._request
@@ -307,9 +309,9 @@ class _Decisions:
         return [Cause("code_changed")]
 
 
-def _along_with(running: Step, step: Step) -> Step:
+def _along_with(running: Step, step: Step, *, asked: bool) -> Step:
     """The step as it is when the function runs for another of its outputs."""
-    if step.action == "materialize" and (step.may_cut_off == running.may_cut_off):
+    if asked and step.action == "materialize" and step.may_cut_off == running.may_cut_off:
         return step
     known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
     return replace(
@@ -319,6 +321,7 @@ def _along_with(running: Step, step: Step) -> Step:
         current=step.before,
         origin="",
         may_cut_off=running.may_cut_off,
+        along=not asked,
     )
 
 

@@ -37,6 +37,7 @@ class Step:
     a reused version came to stand. ``may_cut_off`` is set where inputs will be
     made first: if those turn out to be what an earlier success had, that will be reused.
     ``upstream`` are the data versions of the inputs by parameter, as far as they are known.
+    ``along`` marks what was not asked for: it is made if its function is called for the others.
     """
 
     asset: AnyAsset
@@ -50,6 +51,7 @@ class Step:
     may_cut_off: bool = False
     upstream: Mapping[str, str] = field(default_factory=dict)
     before: Materialization | None = None
+    along: bool = False
 
     @property
     def name(self) -> str:

@@ -78,7 +78,7 @@ class Ledger:
         read: Mapping[tuple[str, str], Version],
         before: Materialization | None,
     ) -> None:
-        """The step has its value.
+        """The step has its value, which is taken down; ``told`` comes after.
 
         ``read`` are the versions it took, by parameter and asset; ``before`` is what was current,
         and what its causes were told against.
@@ -95,6 +95,10 @@ class Ledger:
         ]
         draft.status = "success"
         self._close(draft)
+        self.endings[draft.asset_name] = "materialized"
+
+    def told(self, draft: Draft, made: Made) -> None:
+        """Listeners hear of the value that was taken down."""
         self._end(draft.asset_name, "materialized", draft.duration_ms, summary(made.value))
 
     def failed(self, draft: Draft, failure: Failure) -> None:

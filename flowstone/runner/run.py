@@ -27,6 +27,7 @@ from flowstone.runner.queue import ReadyQueue
 from flowstone.runner.resources import Resources
 from flowstone.runner.step import Lost, Made, Version, call_async, call_in_thread
 from flowstone.store.base import LEASE_SECONDS
+from flowstone.values import is_shareable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -135,6 +136,7 @@ class _Execution:
         )
         self._resources = Resources(plan.request.graph.resources, self._report.unclosed)
         self._lost: dict[str, Step] = {}
+        self._left_out: set[str] = set()
         self._failure: Exception | None = None
         self._scope = anyio.CancelScope()
 
@@ -155,7 +157,7 @@ class _Execution:
             finally:
                 try:
                     for step in self._plan:
-                        if step.name not in self._ledger.endings:
+                        if self._is_open(step):
                             self._ledger.cancelled(step)
                 finally:
                     self._journal.close()
@@ -210,7 +212,10 @@ class _Execution:
         The first of them stands for all.
         """
         along = self._along(self._steps[number].name)
-        return [each for each in along if self._steps[each].name not in self._ledger.endings]
+        return [each for each in along if self._is_open(self._steps[each])]
+
+    def _is_open(self, step: Step) -> bool:
+        return step.name not in self._ledger.endings and step.name not in self._left_out
 
     async def _guarded(self, numbers: list[int]) -> None:
         """One call; an error outside of the user's code stops the run, and is raised at its end."""
@@ -297,55 +302,77 @@ class _Execution:
                 return
             outcome = _gone(outcome.assets)
         made = outcome if isinstance(outcome, list) else [outcome] * len(turns)
-        for turn, draft, each in zip(turns, drafts, made, strict=True):
+        outside = await self._outside(turns[0].step)
+        # No await from here on: all of them are written in one transaction.
+        ended = list(zip(turns, drafts, made, strict=True))
+        for turn, draft, each in ended:
+            if isinstance(each, Made):
+                ingredients = replace(turn.ingredients, outside=outside)
+                self._ledger.made(draft, each, ingredients, read, turn.step.before)
+        whole = _biggest(drafts)
+        for turn, draft, each in ended:
             if isinstance(each, Failure):
                 self._fail(turn.number, draft, each)
                 continue
-            ingredients = await self._read_by(turn.step, turn.ingredients)
-            self._ledger.made(draft, each, ingredients, read, turn.step.before)
-            self._hold(turn.step, draft, each)
+            self._ledger.told(draft, each)
+            self._hold(turn.step, draft, each, itself=draft is whole)
             self._start(self._queue.done(turn.number))
 
     async def _cut_off(
         self, turns: Sequence[_Turn], read: Mapping[tuple[str, str], Version]
     ) -> bool:
-        """Have earlier successes stand in for all the steps, if there are such.
+        """Have earlier successes stand in for all steps that were asked for, if there are such.
 
         One whose value was lost is among the causes to run.
         """
-        standing: list[tuple[Step, DecisionKind]] = []
-        for turn in turns:
-            earlier, kind = await self._earlier(turn.step, turn.ingredients)
-            if earlier is not None and await self._may_stand_in(turn.step, earlier):
-                standing.append((replace(turn.step, current=earlier), kind))
-            elif earlier is not None:
-                turn.causes.append(Cause("value_lost"))
-        if len(standing) < len(turns):
+        asked = [turn for turn in turns if not turn.step.along]
+        found = [await self._standing(turn) for turn in asked]
+        missing = [turn.step.name for turn, each in zip(asked, found, strict=True) if each is None]
+        if missing:
+            for turn, each in zip(asked, found, strict=True):
+                turn.causes.extend([Cause("made_together", missing[0])] if each else [])
             return False
-        for turn, (step, kind) in zip(turns, standing, strict=True):
+        standing = [each for each in found if each is not None]
+        for turn, (step, kind) in zip(asked, standing, strict=True):
             self._stand_in(step, kind, turn.causes)
+        self._leave_out([turn for turn in turns if turn.step.along])
         if self._is_verified(turns[0].step):
-            await self._verify([turn.number for turn in turns], [s for s, _ in standing], read)
+            await self._verify([turn.number for turn in asked], [s for s, _ in standing], read)
             return True
-        for turn, (step, kind) in zip(turns, standing, strict=True):
+        for turn, (step, kind) in zip(asked, standing, strict=True):
             self._ledger.reused(step.name, "from history" if kind == "history" else "")
             self._start(self._queue.done(turn.number))
         return True
 
-    async def _read_by(self, step: Step, ingredients: Ingredients) -> Ingredients:
-        """The ingredients, unless an input path changed meanwhile: nobody knows what was read."""
+    async def _standing(self, turn: _Turn) -> tuple[Step, DecisionKind] | None:
+        """The step with an earlier success that will do, and which one that is."""
+        earlier, kind = await self._earlier(turn.step, turn.ingredients)
+        if earlier is None:
+            return None
+        if not await self._may_stand_in(turn.step, earlier):
+            turn.causes.append(Cause("value_lost"))
+            return None
+        return replace(turn.step, current=earlier), kind
+
+    def _leave_out(self, turns: Sequence[_Turn]) -> None:
+        """What was not asked for has no part in the run, the function not being called."""
+        for turn in turns:
+            self._left_out.add(turn.step.name)
+            self._start(self._queue.done(turn.number))
+
+    async def _outside(self, step: Step) -> Observed:
+        """What was outside, unless an input path changed meanwhile: nobody knows what was read."""
         if not step.config.inputs:
-            return ingredients
+            return step.outside
         now = (await self._tools.inputs({step.name: step.config}))[step.name]
         before = step.outside.states
         torn = [name for name in step.config.inputs if now.states.get(name) != before.get(name)]
         if not torn:
-            return ingredients
+            return step.outside
         mark = f"{self._run.run_id} {step.name}"
         states = dict.fromkeys(torn, f"changed in {mark}")
         shown = dict.fromkeys(torn, "changed while it was read")
-        outside = Observed({**before, **states}, {**step.outside.shown, **shown})
-        return replace(ingredients, outside=outside)
+        return Observed({**before, **states}, {**step.outside.shown, **shown})
 
     async def _may_stand_in(self, step: Step, made: Materialization) -> bool:
         """Whether an earlier success will do: the value of a target must be there."""
@@ -456,13 +483,16 @@ class _Execution:
             for key, data in found.items():
                 unread[key].read(data)
 
-    def _hold(self, step: Step, draft: Draft, made: Made) -> None:
-        """Keep the object for those that take it, and for the caller if it is kept nowhere."""
+    def _hold(self, step: Step, draft: Draft, made: Made, *, itself: bool) -> None:
+        """Keep the object for those that take it, and for the caller if it is kept nowhere.
+
+        What a function makes may have parts in common: ``itself`` goes out only one of them.
+        """
         version = Version(step.asset, draft.id, draft.data_version or "", draft.value)
         version.takers = self._takers[step.name]
         if draft.value is not None and draft.value.location is not None:
             version.held = Path(draft.value.location)  # what later runs will load
-        elif version.takers or draft.value is None:
+        elif draft.value is None or (version.takers and (itself or is_shareable(made.value))):
             version.held = made.value
         self._report.versions[step.name] = version
 
@@ -511,15 +541,22 @@ class _Execution:
 
         What their functions make along with them is too.
         """
-        along = (self._steps[each].name for name in lost for each in self._along(name))
-        lost = [name for name in dict.fromkeys([*lost, *along]) if self._can_remake(name)]
+        causes = dict.fromkeys(lost, Cause("value_lost"))
         for name in lost:
-            causes = (Cause("value_lost"),)
+            for each in self._along(name):
+                causes.setdefault(self._steps[each].name, Cause("made_together", name))
+        anew = [name for name in causes if self._can_remake(name)]
+        for name in anew:
             self._lost[name] = replace(
-                self._plan[name], action="materialize", causes=causes, may_cut_off=False, origin=""
+                self._plan[name],
+                action="materialize",
+                causes=(causes[name],),
+                may_cut_off=False,
+                origin="",
             )
             self._ledger.reopen(name)
-        needed = [self._number[name] for name in lost]
+            self._left_out.discard(name)
+        needed = [self._number[name] for name in anew]
         self._start([each for n in numbers for each in self._queue.again(n, needed)])
 
     def _stands(self, name: str, made: Materialization) -> None:
@@ -541,6 +578,11 @@ def _together(steps: Sequence[Step]) -> dict[int, list[int]]:
         if step.asset.maker is not None:
             by_maker.setdefault(id(step.asset.maker), []).append(number)
     return {number: numbers for numbers in by_maker.values() for number in numbers}
+
+
+def _biggest(drafts: Sequence[Draft]) -> Draft:
+    """The one whose value is the most work to decode."""
+    return max(drafts, key=lambda draft: draft.value.size if draft.value else 0)
 
 
 def _gone(assets: Sequence[str]) -> Failure:

@@ -133,9 +133,10 @@ def _question(
     arguments = {name: _own(values[name]) for name in observer.config}
     key: list[Hashable] = [observer.fn if _is_hashable(observer.fn) else id(observer.fn)]
     key += [(name, _identity(arguments[name])) for name in observer.config]
+    maker = asset.maker or asset
     if observer.context:
-        key.append(asset.name)
-    arguments.update((name, context(asset)) for name in observer.context)
+        key.append(maker.name)
+    arguments.update((name, context(maker)) for name in observer.context)
     return _Question(observer, arguments, tuple(key))
 
 

@@ -271,3 +271,120 @@ async def test_unkept_outputs_live_for_one_run(opened: Flowstone) -> None:
     assert result["kind"] == "object 2"
     again = await opened.materialize("kind", assets=assets)
     assert again.statuses["kind"] == "reused"
+
+
+async def test_what_was_not_asked_for_decides_nothing_while_running(opened: Flowstone) -> None:
+    await opened.materialize(assets=pipeline())
+    await opened.invalidate("test", assets=pipeline(), reason="doubt")
+    same = [pinned("rows", lambda: [1, 2, 3, 4], "otherwise"), *pipeline()[1:]]
+    CALLS.clear()
+    again = await opened.materialize("fitted", assets=same)
+    assert not CALLS
+    assert again.statuses == {"rows": "materialized", "train": "reused", "fitted": "reused"}
+
+
+async def test_what_was_left_out_is_made_with_a_lost_twin(opened: Flowstone) -> None:
+    def pair(rows: list[int]) -> Any:
+        return told("pair", ([*rows, BIG], 1))
+
+    def assets(version: str) -> list[AnyAsset]:
+        return [
+            pinned("rows", lambda: [1], version),
+            pinned("pair", pair, outputs=["wide", "other"]),
+            pinned("after", len_of_wide, version),
+        ]
+
+    first = await opened.materialize(assets=assets("1"))
+    await opened.invalidate("other", assets=assets("1"), reason="doubt")
+    lose(opened, first, "wide")
+    again = await opened.materialize("after", assets=assets("2"))
+    assert again.statuses == {
+        "rows": "materialized",
+        "wide": "materialized",
+        "other": "materialized",
+        "after": "materialized",
+    }
+    causes = {row.asset_name: [cause["kind"] for cause in row.causes] for row in again.rows}
+    assert (causes["wide"], causes["other"]) == (["value_lost"], ["made_together"])
+
+
+def len_of_wide(wide: list[Any]) -> int:
+    return len(wide)
+
+
+async def test_each_says_why_also_where_that_shows_while_running(opened: Flowstone) -> None:
+    await opened.materialize(assets=pipeline())
+    await opened.invalidate("test", assets=pipeline(), reason="doubt")
+    same = [pinned("rows", lambda: [1, 2, 3, 4], "otherwise"), *pipeline()[1:]]
+    again = await opened.materialize(assets=same)
+    causes = {row.asset_name: row.causes for row in again.rows}
+    assert causes["train"] == [{"kind": "made_together", "subject": "test"}]
+    assert [cause["kind"] for cause in causes["test"]] == ["invalidated"]
+    told_why = str(await opened.why("train", assets=same, run=again.run_id))
+    assert "made together with test" in told_why
+    assert "invalidated" in told_why
+
+
+async def test_only_some_of_the_assets_sees_what_is_made_along(opened: Flowstone) -> None:
+    def assets(cut: int) -> list[AnyAsset]:
+        return [*pipeline(cut)[:2], pinned("a_size", len_of, deps=["rows"])]
+
+    await opened.materialize(assets=assets(2))
+    again = await opened.materialize("a_size", "train", assets=assets(1), only=True)
+    assert again.statuses == {
+        "train": "materialized",
+        "test": "materialized",
+        "a_size": "materialized",
+    }
+    assert again["a_size"] == 4
+
+
+async def test_parts_that_outputs_have_in_common_are_not(opened: Flowstone) -> None:
+    def views() -> Any:
+        shared = [{"n": 1}]
+        return shared, {"rows": shared}, shared[0]
+
+    def spoil(one: list[Any]) -> int:
+        one[0]["n"] += 1
+        return int(one.pop()["n"])
+
+    def spoiled(two: dict[str, Any], three: dict[str, int]) -> list[Any]:
+        two["rows"][0]["n"] += 1
+        three["n"] += 1
+        return [two, three]
+
+    assets = [
+        pinned("views", views, outputs=["one", "two", "three"]),
+        pinned("spoil", spoil),
+        pinned("spoiled", spoiled, deps=["spoil"]),
+    ]
+    result = await opened.materialize(assets=assets)
+    assert (result["spoil"], result["spoiled"]) == (2, [{"rows": [{"n": 2}]}, {"n": 2}])
+
+
+async def test_a_run_that_breaks_off_records_all_or_none(opened: Flowstone) -> None:
+    class Stop(BaseException):
+        pass
+
+    def listen(event: object) -> None:
+        if isinstance(event, StepFinished) and event.asset in ("train", "test"):
+            raise Stop
+
+    try:
+        await opened.materialize(assets=pipeline(), on_event=listen)
+    except* Stop:
+        CALLS.clear()
+    assert not CALLS
+    again = await opened.materialize("train", "test", assets=pipeline())
+    assert not CALLS
+    assert set(again.statuses.values()) == {"reused"}
+
+
+async def test_what_is_outside_is_asked_once_for_all(opened: Flowstone) -> None:
+    def outside(context: Context) -> int:
+        CALLS[context.asset] += 1
+        return CALLS[context.asset]
+
+    pair = pinned("pair", lambda: (1, 2), outputs=["a", "b"], observe=outside)
+    await opened.materialize(assets=[pair])
+    assert CALLS == {"pair": 1}

@@ -1,14 +1,16 @@
 """Pipelines to edit: their parts, the state of each part, their source text, and their values.
 
 A pipeline's *shape* stays: assets, what they take, and the helpers they reach, in what way. Its
-*state* is what edits change: numbers, how they are written, layout, defaults, input files.
+*state* is what edits change: numbers, how they are written, layout, defaults, input files. Some
+functions make two assets, *twins*: they share all that decides but have values of their own.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hypothesis import strategies as st
@@ -43,6 +45,10 @@ Way = Literal["name", "alias", "attribute", "module alias", "inside"]
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]  # typing has no public way
 WAYS: tuple[Way, ...] = Way.__args__  # type: ignore[attr-defined]  # typing has no public way
 Wrap = Literal["int", "text", "list", "tuple"]
+#: What an asset makes of the number that its function comes to: the second of twins often stays
+#: the same where the first does not; ``same`` is the very object that the first one is.
+Turn = Literal["as it is", "next", "half", "zero", "same"]
+TURNS: tuple[Turn, ...] = ("next", "half", "zero", "same")
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,13 @@ class Take:
 
 @dataclass(frozen=True)
 class Made:
-    """An asset: what it takes and reaches, what its value is wrapped in, what else decides."""
+    """An asset: what it takes and reaches, what its value is wrapped in, what else decides.
+
+    ``function`` is the name of its function: its own, unless that makes several.
+    """
 
     name: str
+    function: str
     module: int
     takes: tuple[Take, ...]
     uses: tuple[tuple[str, Way], ...]
@@ -78,6 +88,8 @@ class Made:
     in_closure: bool
     is_async: bool
     always: bool
+    turn: Turn = "as it is"
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,15 +99,27 @@ class Shape:
     helpers: dict[str, Helper]
     assets: dict[str, Made]
 
+    @functools.cached_property
+    def functions(self) -> dict[str, list[Made]]:
+        """The assets that each function makes."""
+        found: dict[str, list[Made]] = {}
+        for made in self.assets.values():
+            found.setdefault(made.function, []).append(made)
+        return found
+
     @property
     def things(self) -> list[str]:
-        """All that has a form, assets first."""
-        return [*self.assets, *self.helpers]
+        """All that has a form, functions of assets first."""
+        return [*self.functions, *self.helpers]
 
     @property
     def sources(self) -> list[str]:
-        """The assets that read a file."""
-        return [name for name, made in self.assets.items() if made.source]
+        """The functions of assets that read a file."""
+        return [name for name, outputs in self.functions.items() if outputs[0].source]
+
+    def together(self, name: str) -> list[str]:
+        """All that the function of an asset makes."""
+        return [each.name for each in self.functions[self.assets[name].function]]
 
     def needed(self, targets: frozenset[str]) -> list[str]:
         """The targets and all they need, dependencies first."""
@@ -137,7 +161,7 @@ class State:
     def first(cls, shape: Shape) -> State:
         return cls(
             dict.fromkeys(shape.things, Form()),
-            dict.fromkeys(shape.assets, 1),
+            dict.fromkeys(shape.functions, 1),
             {file: 1 for name in shape.sources for file in files_of(name)},
         )
 
@@ -145,9 +169,9 @@ class State:
         return copy.deepcopy(self)
 
 
-def files_of(asset: str) -> tuple[str, str]:
-    """The input file that an asset reads by default, and another one."""
-    return f"{asset}.txt", f"{asset}-other.txt"
+def files_of(function: str) -> tuple[str, str]:
+    """The input file that a function reads by default, and another one."""
+    return f"{function}.txt", f"{function}-other.txt"
 
 
 #: An asset's name, code, inputs, config and file content.
@@ -156,7 +180,7 @@ Ingredients: TypeAlias = tuple[str, object, tuple[int, ...], int | None, int | N
 
 @dataclass(frozen=True)
 class Now:
-    """The pipeline as one run finds it."""
+    """The pipeline as one run finds it; config and files go by function."""
 
     shape: Shape
     state: State
@@ -166,13 +190,15 @@ class Now:
     def rate(self, name: str) -> int | None:
         """An asset's config, if it has any."""
         made = self.shape.assets[name]
-        return self.rates.get(name, self.state.defaults[name]) if made.rate else None
+        default = self.state.defaults[made.function]
+        return self.rates.get(made.function, default) if made.rate else None
 
     def content(self, name: str) -> int | None:
         """What the file that an asset reads holds, if it reads one."""
-        if not self.shape.assets[name].source:
+        made = self.shape.assets[name]
+        if not made.source:
             return None
-        return self.state.files[files_of(name)[name in self.elsewhere]]
+        return self.state.files[files_of(made.function)[made.function in self.elsewhere]]
 
     def numbers(self) -> dict[str, int]:
         """The number in each asset's value: everything made from scratch."""
@@ -182,21 +208,22 @@ class Now:
             helpers[name] = own + sum(helpers[used] for used, _ in helper.uses)
         found: dict[str, int] = {}
         for name, made in self.shape.assets.items():
-            total = self.state.forms[name].number
+            total = self.state.forms[made.function].number
             total += sum(helpers[used] for used, _ in made.uses)
             total += sum(take.weight * found[take.name] for take in made.takes if take.passed)
             total += (self.rate(name) or 0) + (self.content(name) or 0)
-            found[name] = total % MODULUS
+            found[name] = turned(made.turn, total % MODULUS)
         return found
 
     def code(self, name: str) -> object:
         """All of an asset's code that means anything."""
-        form = self.state.forms[name]
+        made = self.shape.assets[name]
+        form = self.state.forms[made.function]
         # A closure holds the number itself, however that was written.
-        writing = 0 if self.shape.assets[name].in_closure else form.writing
+        writing = 0 if made.in_closure else form.writing
         below = [(each, self.state.forms[each]) for each in self.shape.reached(name)]
         helpers = tuple((each, form.number, form.writing) for each, form in below)
-        return form.number, writing, name in self.state.broken, helpers
+        return form.number, writing, made.function in self.state.broken, helpers
 
     def ingredients(self, name: str, numbers: dict[str, int]) -> Ingredients:
         """All that decides what an asset's value is."""
@@ -204,9 +231,24 @@ class Now:
         return name, self.code(name), takes, self.rate(name), self.content(name)
 
 
-def wrapped(wrap: Wrap, name: str, number: int) -> Any:
-    """A value with a number in it; big ones differ from asset to asset."""
-    match wrap:
+def turned(turn: Turn, total: int) -> int:
+    """The number of an asset whose function came to a total."""
+    match turn:
+        case "as it is" | "same":
+            return total
+        case "next":
+            return (total + 1) % MODULUS
+        case "half":
+            return total // 2
+        case "zero":
+            return 0
+
+
+def value_of(shape: Shape, asset: str, number: int) -> Any:
+    """A value with a number in it; big ones differ from asset to asset, but of ``same`` ones."""
+    made = shape.assets[asset]
+    name = shape.together(asset)[0] if made.turn == "same" else asset
+    match made.wrap:
         case "int":
             return number
         case "text":
@@ -217,11 +259,17 @@ def wrapped(wrap: Wrap, name: str, number: int) -> Any:
             return (number, name)
 
 
+_TURNS: dict[Turn, str] = {
+    "as it is": "total",
+    "next": f"(total + 1) % {MODULUS}",
+    "half": "total // 2",
+    "zero": "0",
+}
 _WRAPS: dict[Wrap, str] = {
-    "int": "total",
-    "text": f'f"{{name}}:{{total}}:" + "x" * {BIG}',
-    "list": f'[total, name, "x" * {BIG}]',
-    "tuple": "(total, name)",
+    "int": "{total}",
+    "text": f'"{{name}}:" + str({{total}}) + ":" + "x" * {BIG}',
+    "list": f'[{{total}}, "{{name}}", "x" * {BIG}]',
+    "tuple": '({total}, "{name}")',
 }
 _READS: dict[Wrap, str] = {
     "int": "{0}",
@@ -247,16 +295,16 @@ def write(folder: Path, now: Now) -> None:
 def _module(now: Now, folder: Path, rank: int) -> str:
     shape, noise = now.shape, now.state.noise[MODULES[rank]]
     helpers = [each for each in shape.helpers.values() if each.module == rank]
-    assets = [each for each in shape.assets.values() if each.module == rank]
+    functions = [each for each in shape.functions.values() if each[0].module == rank]
     uses = [use for helper in helpers for use in helper.uses]
-    uses += [use for made in assets for use in made.uses]
+    uses += [use for outputs in functions for use in outputs[0].uses]
     imports = dict.fromkeys(_import(shape, rank, *use) for use in uses if use[1] != "inside")
     head = [
         "import dataclasses, enum, functools, logging, pathlib",
         "from flowstone import InputPath, asset",
     ]
     texts = [_helper(now, each) for each in helpers]
-    texts += [_asset(now, folder, each) for each in assets]
+    texts += [_function(now, folder, each) for each in functions]
     return "\n".join([*_NOISE[noise], *head, *filter(None, imports), *texts])
 
 
@@ -372,38 +420,57 @@ def _helper(now: Now, helper: Helper) -> str:
     return above + text + behind
 
 
-def _asset(now: Now, folder: Path, made: Made) -> str:
-    form = now.state.forms[made.name]
+def _function(now: Now, folder: Path, outputs: list[Made]) -> str:
+    made, name = outputs[0], outputs[0].function
+    form = now.state.forms[name]
     above, doc, behind, annotation = _LAYOUTS[form.layout]
     passed = [take for take in made.takes if take.passed]
     parameters = [f"{take.name}{annotation and ': object'}" for take in passed]
     if made.rate:
-        parameters.append(f"rate: int = {now.state.defaults[made.name]}")
+        parameters.append(f"rate: int = {now.state.defaults[name]}")
     if made.source:
-        parameters.append(
-            f"source: InputPath = pathlib.Path({str(folder / files_of(made.name)[0])!r})"
-        )
+        parameters.append(f"source: InputPath = pathlib.Path({str(folder / files_of(name)[0])!r})")
     deps = [take.name for take in made.takes if not take.passed]
+    names = [each.name for each in outputs]
+    several = f", outputs={names!r}" if len(names) > 1 else ""
     lines = [
-        f"@asset(deps={deps!r}, always={made.always})",
-        f"{'async ' if made.is_async else ''}def {made.name}({', '.join(parameters)}):",
+        f"@asset(deps={deps!r}, always={made.always}{several})",
+        f"{'async ' if made.is_async else ''}def {name}({', '.join(parameters)}):",
         f"    {doc}",
         *(f"    {line}" for line in _body(now, made, form)),
-        f"    return {_WRAPS[made.wrap]}{behind}",
+        *(f"    {line}" for line in _returns(outputs)),
     ]
+    lines[-1] += behind
     if made.in_closure:
         inner = textwrap.indent("\n".join(lines), "    ")
         lines = [
-            f"def {made.name}_made(number):",
+            f"def {name}_made(number):",
             inner,
-            f"    return {made.name}",
-            f"{made.name} = {made.name}_made({_number(form)})",
+            f"    return {name}",
+            f"{name} = {name}_made({_number(form)})",
         ]
     return above + "\n".join(lines)
 
 
+def _returns(outputs: list[Made]) -> list[str]:
+    """The last lines of a function: the value of each output, and all of them returned."""
+    first, *others = outputs
+    lines = [f"first = {_value(first)}"]
+    if not others:
+        return [*lines, "return first"]
+    values = ["first", *("first" if each.turn == "same" else _value(each) for each in others)]
+    if not first.by_name:
+        return [*lines, f"return {', '.join(values)}"]
+    items = (f"{each.name!r}: {value}" for each, value in zip(outputs, values, strict=True))
+    return [*lines, f"return {{{', '.join(items)}}}"]
+
+
+def _value(made: Made) -> str:
+    return _WRAPS[made.wrap].format(name=made.name, total=_TURNS[made.turn])
+
+
 def _body(now: Now, made: Made, form: Form) -> list[str]:
-    shape, name = now.shape, made.name
+    shape, name = now.shape, made.function
     inside = [_import(shape, made.module, *use) for use in made.uses if use[1] == "inside"]
     uses = [_reference(shape, made.module, *use) for use in made.uses]
     takes = [
@@ -427,6 +494,8 @@ def _body(now: Now, made: Made, form: Form) -> list[str]:
 
 # Random shapes
 
+_SOME_WRAPS: tuple[Wrap, ...] = ("int", "tuple", "text", "list", "list")
+
 
 @st.composite
 def shapes(draw: st.DrawFn) -> Shape:
@@ -438,8 +507,21 @@ def shapes(draw: st.DrawFn) -> Shape:
         helpers[f"h{number}"] = Helper(f"h{number}", module, draw(st.sampled_from(KINDS)), uses)
     assets: dict[str, Made] = {}
     for number in range(draw(st.integers(3, 6))):
-        assets[f"a{number}"] = _made(draw, f"a{number}", helpers, list(assets))
+        made = _made(draw, f"a{number}", helpers, list(assets))
+        for each in _twins(draw, made):
+            assets[each.name] = each
     return Shape(helpers, assets)
+
+
+def _twins(draw: st.DrawFn, made: Made) -> list[Made]:
+    """The asset alone, or with another one of the same function."""
+    if draw(st.sampled_from([True, True, False])):
+        return [made]
+    number = made.name.removeprefix("a")
+    first = replace(made, function=f"f{number}", by_name=draw(st.booleans()))
+    turn = draw(st.sampled_from(TURNS))
+    wrap = first.wrap if turn == "same" else draw(st.sampled_from(_SOME_WRAPS))
+    return [first, replace(first, name=f"b{number}", turn=turn, wrap=wrap)]
 
 
 def _uses(
@@ -459,14 +541,14 @@ def _made(draw: st.DrawFn, name: str, helpers: dict[str, Helper], before: list[s
         for need in needs
     )
     module = draw(st.integers(2, 3))
-    wraps: list[Wrap] = ["int", "tuple", "text", "list", "list"]
     chance = st.sampled_from([False, False, True])
     return Made(
+        name,
         name,
         module,
         takes,
         _uses(draw, helpers, module, 3, WAYS),
-        draw(st.sampled_from(wraps)),
+        draw(st.sampled_from(_SOME_WRAPS)),
         rate=draw(st.booleans()),
         source=draw(st.booleans()),
         in_closure=draw(chance),

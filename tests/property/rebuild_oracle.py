@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from flowstone.core.hashing import content_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from flowstone.core.records import Materialization, ValuePointer
     from tests.property.rebuild_model import Ingredients, Now
 
-#: Why a step runs; only ``changed`` is one that no record could stand in for.
-Reason = Literal["changed", "forced", "always", "verified", "lost"]
+#: Why a step runs; only ``changed`` is one that no record could stand in for. With its twin's
+#: reason runs what has none: ``together`` if it was asked for and is there, else ``along``.
+Reason = Literal["changed", "forced", "always", "verified", "lost", "together", "along"]
 #: How a stored value is; ``altered`` shows only when it is read.
 Condition = Literal["sound", "gone", "altered"]
 
@@ -34,13 +35,15 @@ class Expected:
     """Why each step runs that runs, how each ends, and the numbers in all values.
 
     ``in_vain`` are lost values that may be made again for steps which then can't run, because
-    something else that they need failed.
+    something else that they need failed. ``perhaps`` was not asked for, and is made again with its
+    lost twin only if that was known to be lost before the run.
     """
 
     reasons: dict[str, Reason] = field(default_factory=dict)
     endings: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     in_vain: set[str] = field(default_factory=set)
+    perhaps: set[str] = field(default_factory=set)
 
     @property
     def hindered(self) -> set[str]:
@@ -48,10 +51,16 @@ class Expected:
         skipped = {name for name, ending in self.endings.items() if ending == "skipped"}
         return skipped | self.in_vain
 
-    def remake(self, name: str) -> None:
-        """A lost value is made again."""
-        self.reasons[name] = "lost"
+    def remake(self, name: str, reason: Reason = "lost") -> None:
+        """A lost value is made again, or what goes along with one."""
+        self.reasons[name] = reason
         self.endings[name] = "materialized"
+
+    def agrees_with(self, endings: Mapping[str, str]) -> bool:
+        """Whether steps ended as expected."""
+        perhaps = [endings[name] for name in self.perhaps if name in endings]
+        sure = {name: each for name, each in endings.items() if name not in self.perhaps}
+        return sure == self.endings and set(perhaps) <= {"materialized"}
 
 
 class Oracle:
@@ -104,26 +113,33 @@ class Oracle:
     def expect(self, now: Now, asked: Asked) -> Expected:
         """What a run must do, and what it must come to."""
         found = Expected(numbers=now.numbers())
-        order = now.shape.needed(asked.targets)
-        for name in order:
-            if any(
-                found.endings[take.name] in {"failed", "skipped"}
-                for take in now.shape.assets[name].takes
-            ):
-                found.endings[name] = "skipped"
+        order = set(now.shape.needed(asked.targets))
+        for function, outputs in now.shape.functions.items():
+            names = [each.name for each in outputs]
+            wanted = [name for name in names if name in order]
+            sources = {take.name for take in outputs[0].takes}
+            reasons = {name: self._reason(now, name, asked) for name in wanted}
+            if not wanted:
                 continue
-            reason = self._reason(now, name, asked)
-            if reason:
-                found.reasons[name] = reason
-            found.endings[name] = "reused"
-            if name in now.state.broken:
-                found.endings[name] = "failed"
-            elif reason == "verified":
-                found.endings[name] = "verified"
-            elif reason:
-                found.endings[name] = "materialized"
+            if any(found.endings[source] in {"failed", "skipped"} for source in sources):
+                found.endings |= dict.fromkeys(names, "skipped")
+            elif set(reasons.values()) <= {None, "verified"}:
+                found.reasons |= {name: "verified" for name in wanted if asked.verify}
+                found.endings |= dict.fromkeys(wanted, "verified" if asked.verify else "reused")
+            else:
+                found.reasons |= {name: self._along(now, name, reasons) for name in names}
+                ending = "failed" if function in now.state.broken else "materialized"
+                found.endings |= dict.fromkeys(names, ending)
         self._remake(now, asked, found)
         return found
+
+    def _along(self, now: Now, name: str, reasons: Mapping[str, Reason | None]) -> Reason:
+        """Why one of several is made, the function being called."""
+        own = reasons.get(name)
+        if own is not None and own != "verified":
+            return own
+        is_there = name in reasons and self.condition(now, name) == "sound"
+        return "together" if is_there else "along"
 
     def _reason(self, now: Now, name: str, asked: Asked) -> Reason | None:
         if not self.knows(now, name):
@@ -135,19 +151,31 @@ class Oracle:
         return "verified" if asked.verify else None
 
     def _remake(self, now: Now, asked: Asked, found: Expected) -> None:
-        """Lost values that are asked for, or that steps which run read, are made again."""
-        order = now.shape.needed(asked.targets)
-        asked_for = asked.targets or set(order)
-        for name in reversed(order):
-            if found.endings[name] not in {"reused", "verified"}:
+        """Lost values that are asked for, or that steps which run read, are made again.
+
+        So are their twins.
+        """
+        order = set(now.shape.needed(asked.targets))
+        asked_for = asked.targets or order
+        for outputs in reversed(now.shape.functions.values()):
+            names = [each.name for each in outputs if each.name in order]
+            if not names or found.endings[names[0]] not in {"reused", "verified"}:
                 continue
-            condition = self.condition(now, name)
-            lost = condition == "gone" or (condition == "altered" and not asked.verify)
-            wanted = condition == "gone" and name in asked_for
-            if wanted or (lost and self._is_read(now, name, set(found.reasons))):
-                found.remake(name)
-            elif lost and self._is_read(now, name, found.hindered):
-                found.in_vain.add(name)
+            state = {name: self.condition(now, name) for name in names}
+            bad = {"gone"} if asked.verify else {"gone", "altered"}
+            lost = [name for name in names if state[name] in bad]
+            read = [name for name in lost if self._is_read(now, name, set(found.reasons))]
+            wanted = [name for name in lost if state[name] == "gone" and name in asked_for]
+            if read or wanted:
+                for name in names:
+                    is_cause = name in read or name in wanted
+                    sound = state[name] == "sound"
+                    reason: Reason = "lost" if is_cause else "together" if sound else "along"
+                    found.remake(name, reason)
+            elif any(self._is_read(now, name, found.hindered) for name in lost):
+                found.in_vain.update(names)
+            if lost:
+                found.perhaps |= {each.name for each in outputs} - set(names)
 
     @staticmethod
     def _is_read(now: Now, source: str, by: set[str]) -> bool:
