@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -244,18 +245,21 @@ def _expect_nothing_left(server: EmbeddedServer, trial: Trial) -> None:
 @contextlib.contextmanager
 def homes(rng: random.Random) -> Iterator[Iterator[Home]]:
     """Homes to use in turn; about every fourth is a new one."""
-    with tempfile.TemporaryDirectory(prefix="kills-") as folder, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        home = Home(Path(folder) / "home0")
 
         def each() -> Iterator[Home]:
-            number, home = 0, None
-            while True:
-                if home is None or rng.random() < 0.25:
-                    number += 1
-                    home = Home(Path(folder) / f"home{number}")
-                    stack.callback(discard, home.path)
+            nonlocal home
+            for number in itertools.count(1):
                 yield home
+                if rng.random() < 0.25:
+                    discard(home.path)
+                    home = Home(Path(folder) / f"home{number}")
 
-        yield each()
+        try:
+            yield each()
+        finally:
+            discard(home.path)
 
 
 def discard(home: Path) -> None:
@@ -307,11 +311,12 @@ def main() -> int:
         print(f"{wanted.race} starts at once: {took:.1f} s, {len(violations)} violations")  # noqa: T201 - it prints its figures
         print(*violations, sep="\n")  # noqa: T201 - as above
         return bool(violations)
-    done = []
-    for number, trial in enumerate(trials(wanted.trials, wanted.seed)):
-        done.append(trial)
-        for violation in trial.violations:
-            print(f"trial {number}: {violation} (killed: {trial.killed})", flush=True)  # noqa: T201 - as above
+    done: list[Trial] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        for number, trial in enumerate(trials(wanted.trials, wanted.seed)):
+            done.append(trial)
+            for violation in trial.violations:
+                print(f"trial {number}: {violation} (killed: {trial.killed})", flush=True)  # noqa: T201 - as above
     starts = [trial.seconds_to_start for trial in done if trial.seconds_to_start]
     victims = [kind for trial in done for kind in trial.killed]
     violations = [violation for trial in done for violation in trial.violations]
