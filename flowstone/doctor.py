@@ -137,6 +137,11 @@ def _folder(name: str, path: Path, variable: str) -> Check:
 
 def _embedded(settings: Settings) -> list[Check]:
     server = EmbeddedServer(settings.home)
+    programs = Check("programs", "ok", str(server.bindir))
+    return [programs, *_looked("server", lambda: _started(server, settings))]
+
+
+def _started(server: EmbeddedServer, settings: Settings) -> list[Check]:
     ran = server.status().running
     began = time.monotonic()
     server.start()
@@ -144,15 +149,20 @@ def _embedded(settings: Settings) -> list[Check]:
     try:
         status = server.status()
         how = "ran already" if ran else f"started in {took:.1f} s"
-        text = f"PostgreSQL {status.version}, embedded, {how}, answers as pid {status.pid}"
-        closed = f"{server.data.parent}: data and socket closed to other users"
+        kept = ", is kept" if status.kept else ""
+        text = f"PostgreSQL {status.version}, embedded, {how}, answers as pid {status.pid}{kept}"
         return [
             Check("server", "ok", text),
-            Check("folders", "ok", closed),
+            *_looked("folders", lambda: _closed(server)),
             *_looked("schema", lambda: _schema(settings, server.conninfo())),
         ]
     finally:
         server.release()
+
+
+def _closed(server: EmbeddedServer) -> list[Check]:
+    data, socket = server.check_closed()
+    return [Check("folders", "ok", f"{data} and {socket}, closed to other users")]
 
 
 def _database(settings: Settings, conninfo: str) -> list[Check]:

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from anyio import fail_after, to_thread
+from anyio import fail_after, sleep, to_thread
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
@@ -27,6 +27,9 @@ PATIENCE = 9.0
 CONNECTIONS = 4
 # A database of encoding SQL_ASCII would else answer with bytes.
 _ENCODING = "utf8"
+# What a server says that starts, recovers or shuts down; libpq gives the words only.
+_NOT_YET = "FATAL:  the database system is "
+_AGAIN_S = 0.05
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +80,7 @@ async def server(database_url: str | None, home: Path) -> AsyncIterator[str]:
 
 
 async def connect(conninfo: str) -> AsyncConnection[Any]:
-    """One connection in autocommit mode.
+    """One connection in autocommit mode; a server that starts or recovers is waited for.
 
     Raises:
         DatabaseUnavailableError: with the server's reason, never with a secret.
@@ -85,9 +88,7 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
     place = describe(conninfo)
     try:
         with fail_after(PATIENCE):
-            return await psycopg.AsyncConnection.connect(
-                conninfo, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING
-            )
+            return await _connected(conninfo)
     except TimeoutError:
         msg = f"no answer from the database at {place} within {PATIENCE:.0f} s"
     except psycopg.ProgrammingError:
@@ -95,6 +96,18 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
     except psycopg.Error as error:
         msg = f"no connection to the database at {place}: {_reason(error, conninfo)}"
     raise DatabaseUnavailableError(f"{msg}; check that it runs and FLOWSTONE_DATABASE_URL")
+
+
+async def _connected(conninfo: str) -> AsyncConnection[Any]:
+    while True:
+        try:
+            return await psycopg.AsyncConnection.connect(
+                conninfo, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING
+            )
+        except psycopg.OperationalError as error:
+            if _NOT_YET not in str(error):
+                raise
+        await sleep(_AGAIN_S)
 
 
 def describe(conninfo: str) -> str:

@@ -100,6 +100,22 @@ class EmbeddedServer:
         """The data folder, whether or not it exists yet."""
         return self._folders.data
 
+    @property
+    def bindir(self) -> Path:
+        """The folder of the server's programs."""
+        return self._binaries.bindir
+
+    def check_closed(self) -> tuple[Path, Path]:
+        """The data folder and the socket's, which nobody else can enter.
+
+        Raises EmbeddedServerError if somebody else can, or if they are not there.
+        """
+        owner = account.for_server()
+        with self._told("look at"):
+            for path in (self.data, self._folders.socket):
+                folders.check_closed(path, owner.uid)
+        return self.data, self._folders.socket
+
     def start(self, *, keep: bool = False) -> None:
         """Make sure that the server runs, and count this process as a user of it.
 
