@@ -26,6 +26,7 @@ import collections
 import datetime as dt
 import decimal
 import enum
+import io
 import numbers
 import os
 import pathlib
@@ -38,9 +39,9 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from typing import (
-    Annotated, Any, AnyStr, ClassVar, Dict, Final, Generic, Hashable as OldHashable, List, Literal,
+    IO, Annotated, Any, AnyStr, BinaryIO, ClassVar, Dict, Final, Generic, Hashable as OldHashable, List, Literal,
     LiteralString, NamedTuple, Never, NewType, NoReturn, NotRequired, Optional, ParamSpec, Protocol,
-    Required, Self, Concatenate, SupportsFloat, SupportsIndex, SupportsInt, Tuple, Type, TypeAlias,
+    Required, Self, Concatenate, SupportsFloat, SupportsIndex, SupportsInt, TextIO, Tuple, Type, TypeAlias,
     TypedDict, TypeVar, Union, Unpack,
 )
 from typing_extensions import ReadOnly
@@ -431,6 +432,10 @@ PAIRS = [
     Pair("Tables", "dict[str, Box[str]]", False),
     Pair("pathlib.Path", "os.PathLike[str]", True),
     Pair("pathlib.Path", "os.PathLike[bytes]", False),
+    Pair("io.StringIO", "IO[str]", True),
+    Pair("io.StringIO", "TextIO", True),
+    Pair("io.BytesIO", "TextIO", False),
+    Pair("BinaryIO", "IO[bytes]", True),
     Pair("pathlib.Path", "str", False),
     Pair("pathlib.Path", "str | os.PathLike[str]", True),
     Pair("re.Pattern[str]", "re.Pattern[bytes]", False),
