@@ -39,10 +39,10 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from typing import (
-    IO, Annotated, Any, AnyStr, BinaryIO, ClassVar, Dict, Final, Generic, Hashable as OldHashable, List, Literal,
+    IO, Annotated, Any, BinaryIO, ClassVar, Dict, Final, Generic, List, Literal,
     LiteralString, NamedTuple, Never, NewType, NoReturn, NotRequired, Optional, ParamSpec, Protocol,
-    Required, Self, Concatenate, SupportsFloat, SupportsIndex, SupportsInt, TextIO, Tuple, Type, TypeAlias,
-    TypedDict, TypeVar, Union, Unpack,
+    Required, Self, Concatenate, SupportsFloat, SupportsIndex, SupportsInt, TextIO, Tuple, Type,
+    TypeAlias, TypedDict, TypeVar, Union, Unpack,
 )
 from typing_extensions import ReadOnly
 
@@ -556,6 +556,9 @@ PAIRS = [
     Pair("Row", "Mapping[str, int]", False),
     Pair("Row", "dict[str, object]", False),
     Pair("dict[str, Any]", "Row", False),
+    Pair("Row", "MutableMapping[str, object]", False),
+    Pair("Setter", "Closes", False),
+    Pair("AbstractSet[int]", "Hashable", True),
     Pair("Row", "Iterable[str]", True),
     Pair("list[Row]", "list[Row]", True),
     Pair("list[RowMore]", "list[Row]", False),
