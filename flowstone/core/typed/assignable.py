@@ -221,7 +221,7 @@ class _Relation:
             return self._arguments(source, seen, target)
         cls = tuple if isinstance(source, Tuple) else source.cls
         if seen is not None or target.cls in cls.__mro__:
-            return _no_plain_dict(source) if is_typed_dict(cls) else ""
+            return _no_plain_dict(source, target) if is_typed_dict(cls) else ""
         return self._by_members(source, cls, target)
 
     def _by_members(self, source: Class | Tuple, cls: type, target: Class) -> str:
@@ -230,7 +230,7 @@ class _Relation:
         if target.cls in (abc.Iterable, abc.Collection) and issubclass(cls, target.cls):
             return self._protocol(source, Class(_Iterable, target.args))
         if is_typed_dict(cls):
-            return _no_plain_dict(source)
+            return _no_plain_dict(source, target)
         return "" if _is_virtual(cls, target.cls) else _is_not(source, target)
 
     def _arguments(self, source: Type, seen: Class, target: Class) -> str:
@@ -312,7 +312,9 @@ def _is_not(source: Type, target: Type) -> str:
     return f"{one} is not {other}"
 
 
-def _no_plain_dict(source: Type) -> str:
+def _no_plain_dict(source: Type, target: Class) -> str:
+    if target.cls not in (dict, abc.MutableMapping):
+        return _is_not(source, target)
     return f"{source} is a TypedDict, which is no plain dict; take Mapping[str, object]"
 
 
