@@ -92,7 +92,7 @@ class _Edges:
     def _why_not(self, key: object, asset: AnyAsset, parameter: Parameter) -> str:
         try:
             reason = self._known.get(key)
-        except TypeError:  # an annotation without hash
+        except Exception:  # noqa: BLE001 - an annotation without hash, or worse
             return self._compared(asset, parameter)
         if reason is None:
             reason = self._known[key] = self._compared(asset, parameter)

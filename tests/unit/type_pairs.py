@@ -56,6 +56,9 @@ class Dog(Animal):
 class Puppy(Dog):
     pass
 
+class Unknown(Any):
+    pass
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -322,6 +325,8 @@ PAIRS = [
     Pair("int", "bool", False),
     Pair("BigOrder", "Order", True),
     Pair("Order", "BigOrder", False),
+    Pair("Unknown", "Dog", True),
+    Pair("Dog", "Unknown", False),
     Pair("dt.datetime", "dt.date", True),
     Pair("dt.date", "dt.datetime", False),
     Pair("decimal.Decimal", "float", False),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections import abc
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from flowstone.core.typed.calls import Arguments, takes_anything
 from flowstone.core.typed.classes import (
@@ -220,6 +220,8 @@ class _Relation:
         if isinstance(seen, Class):
             return self._arguments(source, seen, target)
         cls = tuple if isinstance(source, Tuple) else source.cls
+        if Any in cls.__mro__:
+            return ""
         if seen is not None or target.cls in cls.__mro__:
             return _no_plain_dict(source, target) if is_typed_dict(cls) else ""
         return self._by_members(source, cls, target)
