@@ -56,7 +56,7 @@ class Dog(Animal):
 class Puppy(Dog):
     pass
 
-class Unknown(Any):
+class Unknown(Any):  # type: ignore[misc]
     pass
 
 T = TypeVar("T")
