@@ -18,7 +18,7 @@ from flowstone.core.typed.reading import expanded, read
 from flowstone.errors import EdgeTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.signature import Parameter
@@ -51,13 +51,13 @@ def mismatches(assets: Mapping[str, AnyAsset]) -> list[EdgeTypeError]:
     texts is compared twice.
     """
     edges = _Edges(assets)
-    return [
-        error
+    found = [
+        edges.mismatch(asset, parameter)
         for asset in assets.values()
         for parameter in asset.parameters
         if parameter.annotation is not EMPTY and parameter.kind == "dependency"
-        for error in edges.mismatch(asset, parameter)
     ]
+    return [error for error in found if error is not None]
 
 
 class _Edges:
@@ -68,20 +68,21 @@ class _Edges:
         self._written: dict[str, tuple[Any, int]] = {}
         self._known: dict[Any, str] = {}
 
-    def mismatch(self, asset: AnyAsset, parameter: Parameter) -> Iterable[EdgeTypeError]:
+    def mismatch(self, asset: AnyAsset, parameter: Parameter) -> EdgeTypeError | None:
         """The error of one dependency, if it has one."""
-        wanted, name = parameter.annotation, parameter.asset
+        wanted = parameter.annotation
+        name = parameter.name if parameter.source is None else parameter.asset
         written, there = self._written.get(name) or self._look_up(name)
-        if written is EMPTY or written is Any or not parameter.check:
-            return ()
-        if type(wanted) is type and written is wanted:
-            return ()
+        if written is wanted and type(wanted) is type:
+            return None
         here = (self._written.get(asset.name) or self._look_up(asset.name))[1]
-        if type(wanted) is str and written == wanted and here == there:
-            return ()
+        if here == there and type(wanted) is str and written == wanted:
+            return None
+        if written is EMPTY or written is Any or not parameter.check:
+            return None
         reason = self._why_not((written, there, wanted, here), asset, parameter)
         source = self._assets[name]
-        return (_mismatch(source, written, asset, parameter, reason),) if reason else ()
+        return _mismatch(source, written, asset, parameter, reason) if reason else None
 
     def _look_up(self, name: str) -> tuple[Any, int]:
         source = self._assets.get(name)
@@ -92,7 +93,7 @@ class _Edges:
     def _why_not(self, key: object, asset: AnyAsset, parameter: Parameter) -> str:
         try:
             reason = self._known.get(key)
-        except TypeError:  # an annotation without hash
+        except Exception:  # noqa: BLE001 - an annotation without hash, or worse
             return self._compared(asset, parameter)
         if reason is None:
             reason = self._known[key] = self._compared(asset, parameter)

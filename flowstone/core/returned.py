@@ -52,7 +52,8 @@ def _adapter(asset: AnyAsset) -> TypeAdapter[Any] | None:
     if read(asset.returns, asset.evaluate) != written_type(asset):
         return None
     try:
-        return adapter_of(asset.returns)
+        adapter = adapter_of(asset.returns)
+        return adapter if adapter.pydantic_complete else None
     except (PydanticUserError, NameError, TypeError):
         return None
 

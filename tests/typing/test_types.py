@@ -23,7 +23,7 @@ async def bare_async(orders: list[int]) -> str:
     return str(orders)
 
 
-@asset(group="x", deps={"rows": bare})
+@asset(group="x", deps={"rows": bare}, validate=True)
 async def called_async(rows: list[int]) -> str:
     return str(rows)
 

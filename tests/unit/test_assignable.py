@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import types
 from typing import TYPE_CHECKING
 
-import mypy.api
 import pytest
 
 from flowstone.core.annotations import Names
@@ -62,19 +62,14 @@ def test_mypy_says_the_same(tmp_path: Path) -> None:
         places[len(lines)] = pair
     module = tmp_path / "pairs.py"
     module.write_text("\n".join(lines) + "\n", "utf-8")
-    told, problems, _ = mypy.api.run(
-        [
-            "--strict",
-            "--config-file=",
-            f"--cache-dir={tmp_path / 'cache'}",
-            "--hide-error-context",
-            "--disable-error-code=type-arg",
-            str(module),
-        ]
-    )
-    assert not problems
+    options = ["--strict", "--config-file=", f"--cache-dir={tmp_path / 'cache'}"]
+    lenient = "--disable-error-code=type-arg"  # ``list`` alone is one of the cases
+    command = [sys.executable, "-m", "mypy", *options, lenient, str(module)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    told = done.stdout
     refused = {int(line) for line in re.findall(r"pairs\.py:(\d+): error", told)}
-    assert refused <= set(places), told
+    assert refused - set(places) == set()
     differing = [
         (pair, line in refused)
         for line, pair in places.items()

@@ -14,8 +14,6 @@ from flowstone import Asset, AssetGraph, DataVersion, From, asset
 from flowstone.errors import DefinitionErrors, EdgeTypeError, UnknownDependencyError
 
 if TYPE_CHECKING:
-    from decimal import Decimal as Imported
-
     from flowstone.core.asset import AnyAsset
 
 T = TypeVar("T")
@@ -41,6 +39,13 @@ def module(name: str, source: str) -> types.ModuleType:
     code = compile(source, f"{name}.py", "exec", dont_inherit=True)
     exec(code, vars(made))  # noqa: S102 - test code
     return made
+
+
+def annotated(name: str, returns: Any, **parameters: Any) -> AnyAsset:
+    """An asset of a function that has these very objects as annotations."""
+    fn = eval(f"lambda {', '.join(parameters)}: None")  # noqa: S307 - test code
+    fn.__annotations__ = {**parameters, "return": returns}
+    return Asset(fn, name=name)
 
 
 def mismatch(*assets: AnyAsset) -> str:
@@ -79,14 +84,8 @@ def test_an_explicit_source_stays_in_the_cure() -> None:
 
 
 def test_all_mismatches_are_told_at_once_with_all_other_errors() -> None:
-    @asset
-    def one(orders: str, count: int) -> int:
-        return count
-
-    @asset
-    def two(count: str, one: float, missing: int) -> int:
-        return missing
-
+    one = annotated("one", int, orders=str, count=int)
+    two = annotated("two", int, count="str", one=float, missing=int)
     with pytest.raises(DefinitionErrors) as raised:
         AssetGraph([orders, count, one, two])
     kinds = sorted(type(each).__name__ for each in raised.value.errors)
@@ -138,11 +137,8 @@ def test_check_false_lets_any_value_pass() -> None:
 
 
 def test_check_false_works_without_texts() -> None:
-    def rows(orders):  # type: ignore[no-untyped-def]  # its annotations follow
-        return orders
-
-    rows.__annotations__["orders"] = Annotated[str, From("orders", check=False)]
-    assert len(AssetGraph([orders, Asset(rows)])) == 2
+    rows = annotated("rows", str, orders=Annotated[str, From("orders", check=False)])
+    assert len(AssetGraph([orders, rows])) == 2
 
 
 def test_an_awaited_result_is_the_value() -> None:
@@ -185,26 +181,16 @@ def test_what_says_nothing_of_the_value_passes() -> None:
         return 1
 
     @asset
-    def bare():  # type: ignore[no-untyped-def]  # that is the point
-        return 1
-
-    @asset
-    def imported() -> Imported:
-        raise NotImplementedError
-
-    @asset
     @as_text
     def decorated() -> int:
         return 1
 
-    @asset
-    def takes(
-        stated: str, maybe_stated: str, bare: str, imported: str, decorated: str, count: Imported
-    ) -> str:
-        return stated + maybe_stated + bare + imported + decorated + str(count)
-
-    found = [stated, maybe_stated, bare, imported, decorated, count, takes]
-    assert len(AssetGraph(found)) == 7
+    bare = Asset(lambda: 1, name="bare")
+    imported = annotated("imported", "ImportedForTypeCheckersOnly")
+    found: list[AnyAsset] = [stated, maybe_stated, bare, imported, decorated, count]
+    wanted = {each.name: str for each in found if each is not count}
+    takes = annotated("takes", str, **wanted, count="ImportedForTypeCheckersOnly")
+    assert len(AssetGraph([*found, takes])) == 7
 
 
 def test_one_name_in_two_modules_may_mean_two_things() -> None:
@@ -229,15 +215,32 @@ def test_local_classes_are_seen() -> None:
         return Local()
 
     @asset
-    def takes(makes: Local) -> int:
-        return 1
+    def takes(makes: Local) -> str:
+        return str(makes)
 
     @asset
     def refuses(makes: int) -> int:
-        return 1
+        return makes
 
     assert len(AssetGraph([makes, takes])) == 2
     assert "Local is not int" in mismatch(makes, refuses)
+
+
+def test_an_output_has_its_own_type() -> None:
+    @asset(outputs=["train", "test"])
+    def split() -> tuple[list[int], str]:
+        return [], ""
+
+    @asset
+    def fits(train: list[int], test: str) -> str:
+        return f"{train}{test}"
+
+    @asset
+    def refuses(test: list[int]) -> list[int]:
+        return test
+
+    assert len(AssetGraph([split, fits])) == 3
+    assert "but asset 'test'" in mismatch(split, refuses)
 
 
 def test_assets_without_functions_have_no_types() -> None:
@@ -253,11 +256,8 @@ def test_hostile_annotations_pass() -> None:
         __hash__ = None  # type: ignore[assignment]  # can't be looked up
 
         def __eq__(self, other: object) -> bool:
-            raise RuntimeError
+            return False
 
-    def makes(): ...  # type: ignore[no-untyped-def]  # its annotations follow
-    def takes(makes): ...  # type: ignore[no-untyped-def]  # its annotations follow
-
-    makes.__annotations__["return"] = Odd()
-    takes.__annotations__["makes"] = int
-    assert len(AssetGraph([Asset(makes), Asset(takes)])) == 2
+    odd = [annotated("makes", Odd()), annotated("takes", int, makes=int)]
+    assert len(AssetGraph(odd)) == 2
+    assert len(AssetGraph([annotated("makes", int), annotated("takes", int, makes=Odd())])) == 2

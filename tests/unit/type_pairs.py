@@ -26,6 +26,7 @@ import collections
 import datetime as dt
 import decimal
 import enum
+import io
 import numbers
 import os
 import pathlib
@@ -38,10 +39,10 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from typing import (
-    Annotated, Any, AnyStr, ClassVar, Dict, Final, Generic, Hashable as OldHashable, List, Literal,
+    IO, Annotated, Any, BinaryIO, ClassVar, Dict, Final, Generic, List, Literal,
     LiteralString, NamedTuple, Never, NewType, NoReturn, NotRequired, Optional, ParamSpec, Protocol,
-    Required, Self, Concatenate, SupportsFloat, SupportsIndex, SupportsInt, Tuple, Type, TypeAlias,
-    TypedDict, TypeVar, Union, Unpack,
+    Required, Self, Concatenate, SupportsFloat, SupportsIndex, SupportsInt, TextIO, Tuple, Type,
+    TypeAlias, TypedDict, TypeVar, Union, Unpack,
 )
 from typing_extensions import ReadOnly
 
@@ -53,6 +54,9 @@ class Dog(Animal):
         return ""
 
 class Puppy(Dog):
+    pass
+
+class Unknown(Any):  # type: ignore[misc]
     pass
 
 T = TypeVar("T")
@@ -321,6 +325,8 @@ PAIRS = [
     Pair("int", "bool", False),
     Pair("BigOrder", "Order", True),
     Pair("Order", "BigOrder", False),
+    Pair("Unknown", "Dog", True),
+    Pair("Dog", "Unknown", False),
     Pair("dt.datetime", "dt.date", True),
     Pair("dt.date", "dt.datetime", False),
     Pair("decimal.Decimal", "float", False),
@@ -431,6 +437,10 @@ PAIRS = [
     Pair("Tables", "dict[str, Box[str]]", False),
     Pair("pathlib.Path", "os.PathLike[str]", True),
     Pair("pathlib.Path", "os.PathLike[bytes]", False),
+    Pair("io.StringIO", "IO[str]", True),
+    Pair("io.StringIO", "TextIO", True),
+    Pair("io.BytesIO", "TextIO", False),
+    Pair("BinaryIO", "IO[bytes]", True),
     Pair("pathlib.Path", "str", False),
     Pair("pathlib.Path", "str | os.PathLike[str]", True),
     Pair("re.Pattern[str]", "re.Pattern[bytes]", False),
@@ -551,6 +561,9 @@ PAIRS = [
     Pair("Row", "Mapping[str, int]", False),
     Pair("Row", "dict[str, object]", False),
     Pair("dict[str, Any]", "Row", False),
+    Pair("Row", "MutableMapping[str, object]", False),
+    Pair("Setter", "Closes", False),
+    Pair("AbstractSet[int]", "Hashable", True),
     Pair("Row", "Iterable[str]", True),
     Pair("list[Row]", "list[Row]", True),
     Pair("list[RowMore]", "list[Row]", False),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections import abc
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from flowstone.core.typed.calls import Arguments, takes_anything
 from flowstone.core.typed.classes import (
     bindings,
     every_value,
@@ -37,9 +38,6 @@ from flowstone.core.typed.forms import (
 )
 from flowstone.core.typed.members import fields_of, found_in, promised
 from flowstone.core.typed.reading import expanded
-
-if TYPE_CHECKING:
-    from flowstone.core.typed.forms import Param
 
 Out_co = TypeVar("Out_co", covariant=True)
 
@@ -161,9 +159,9 @@ class _Relation:
                 return f"in the result, {reason}"
         if source.params is None or target.params is None:
             return ""
-        if _takes_anything(source.params) or _takes_anything(target.params):
+        if takes_anything(source.params) or takes_anything(target.params):
             return ""
-        return _Arguments(self, source.params, by_name=by_name).why_not(target.params)
+        return Arguments(self.why_not, source.params, by_name=by_name).why_not(target.params)
 
     def _tuple(self, source: Type, target: Tuple) -> str:
         seen = seen_as(source, tuple) if isinstance(source, (Class, Tuple)) else None
@@ -222,9 +220,10 @@ class _Relation:
         if isinstance(seen, Class):
             return self._arguments(source, seen, target)
         cls = tuple if isinstance(source, Tuple) else source.cls
+        if Any in cls.__mro__:
+            return ""
         if seen is not None or target.cls in cls.__mro__:
-            known = f"{source} is a TypedDict, which is no plain dict; take Mapping[str, object]"
-            return known if is_typed_dict(cls) else ""
+            return _no_plain_dict(source, target) if is_typed_dict(cls) else ""
         return self._by_members(source, cls, target)
 
     def _by_members(self, source: Class | Tuple, cls: type, target: Class) -> str:
@@ -232,6 +231,8 @@ class _Relation:
             return self._protocol(source, target)
         if target.cls in (abc.Iterable, abc.Collection) and issubclass(cls, target.cls):
             return self._protocol(source, Class(_Iterable, target.args))
+        if is_typed_dict(cls):
+            return _no_plain_dict(source, target)
         return "" if _is_virtual(cls, target.cls) else _is_not(source, target)
 
     def _arguments(self, source: Type, seen: Class, target: Class) -> str:
@@ -305,73 +306,18 @@ class _Relation:
         return ""
 
 
-class _Arguments:
-    """Whether a callable takes all the calls that another one promises to take."""
-
-    def __init__(self, relation: _Relation, params: tuple[Param, ...], *, by_name: bool) -> None:
-        self._relation = relation
-        self._by_name = by_name
-        self._positional = [each for each in params if each.kind in ("/", "")]
-        self._named = {each.name: each for each in params if each.kind in ("", "named")}
-        self._many = next((each for each in params if each.kind == "*"), None)
-        self._any_name = next((each for each in params if each.kind == "**"), None)
-        self._used: set[int] = set()
-
-    def why_not(self, wanted: tuple[Param, ...]) -> str:
-        position = 0
-        for each in wanted:
-            if each.kind in ("/", ""):
-                reason = self._take_positional(position, each)
-                position += 1
-            elif each.kind == "named":
-                reason = self._take_named(each)
-            else:
-                reason = self._take_many(each)
-            if reason:
-                return reason
-        missing = [
-            each
-            for each in (*self._positional, *self._named.values())
-            if each.required and id(each) not in self._used
-        ]
-        return f"parameter {missing[0].name!r} is missing" if missing else ""
-
-    def _take_positional(self, position: int, wanted: Param) -> str:
-        if position >= len(self._positional):
-            return self._typed(self._many, wanted) if self._many else "it takes fewer parameters"
-        own = self._positional[position]
-        self._used.add(id(own))
-        named = self._by_name and wanted.kind == "" and not wanted.name.startswith("__")
-        if named and own.name != wanted.name and self._any_name is None:
-            return f"its parameter is not named {wanted.name!r}"
-        if own.required is True and not wanted.required:
-            return f"parameter {wanted.name!r} has no default"
-        return self._typed(own, wanted)
-
-    def _take_named(self, wanted: Param) -> str:
-        own = self._named.get(wanted.name, self._any_name)
-        if own is None:
-            return f"it has no parameter {wanted.name!r}"
-        self._used.add(id(own))
-        if own.required and not wanted.required:
-            return f"parameter {wanted.name!r} has no default"
-        return self._typed(own, wanted)
-
-    def _take_many(self, wanted: Param) -> str:
-        own = self._many if wanted.kind == "*" else self._any_name
-        return self._typed(own, wanted) if own else f"it takes no {wanted.kind}{wanted.name}"
-
-    def _typed(self, own: Param, wanted: Param) -> str:
-        reason = self._relation.why_not(wanted.type, own.type)
-        return reason and f"in a parameter, {reason}"
-
-
 def _is_not(source: Type, target: Type) -> str:
     """Two classes by their names alone: their arguments are not what is wrong."""
     if isinstance(source, Class) and isinstance(target, Class) and source.cls is not target.cls:
         source, target = Class(source.cls), Class(target.cls)
     one, other = told_apart(source, target)
     return f"{one} is not {other}"
+
+
+def _no_plain_dict(source: Type, target: Class) -> str:
+    if target.cls not in (dict, abc.MutableMapping):
+        return _is_not(source, target)
+    return f"{source} is a TypedDict, which is no plain dict; take Mapping[str, object]"
 
 
 def _alike(source: Type, reasons: list[tuple[Type, str]]) -> list[str]:
@@ -384,18 +330,18 @@ def _alike(source: Type, reasons: list[tuple[Type, str]]) -> list[str]:
     ]
 
 
-def _takes_anything(params: tuple[Param, ...]) -> bool:
-    """Whether parameters are ``*args, **kwargs`` of any type, which stand for all there are."""
-    return [each.kind for each in params] == ["*", "**"] and all(p.type == ANY for p in params)
-
-
 def _promoted(source: Class, wanted: type) -> tuple[type, ...]:
     lower = _PROMOTED.get(wanted, ())
     return (source.cls,) if any(each in source.cls.__mro__ for each in lower) else ()
 
 
 def _is_virtual(cls: type, wanted: type) -> bool:
-    """Whether values of a class pass for instances of an ABC: registered, or by their methods."""
+    """Whether values of a class pass for instances of an ABC: registered, or by their methods.
+
+    Subclasses of an ABC without hash may have one.
+    """
+    if wanted is abc.Hashable and cls.__module__ == "collections.abc":
+        return True
     return isinstance(wanted, ABCMeta) and issubclass(cls, wanted)
 
 

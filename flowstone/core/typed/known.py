@@ -6,11 +6,12 @@ It stands in no annotation that could be read when the program runs; this is typ
 from __future__ import annotations
 
 import collections
+import io
 import os
 import pathlib
 import types
 from collections import abc
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 from flowstone.core.typed.forms import ANY, Class, Tuple, Type, Variable
 
@@ -85,6 +86,12 @@ KNOWN: dict[Any, tuple[tuple[TypeVar, ...], tuple[Class, ...]]] = {
     collections.OrderedDict: ((K, V), (_of(dict, K, V),)),
     collections.Counter: ((T,), (_of(dict, T, int),)),
     collections.ChainMap: ((K, V), (_of(abc.MutableMapping, K, V),)),
+    io.StringIO: ((), (_of(io.TextIOBase), _of(TextIO))),
+    io.TextIOWrapper: ((), (_of(io.TextIOBase), _of(TextIO))),
+    io.BytesIO: ((), (_of(io.BufferedIOBase), _of(BinaryIO))),
+    io.BufferedReader: ((), (_of(io.BufferedIOBase), _of(BinaryIO))),
+    io.BufferedWriter: ((), (_of(io.BufferedIOBase), _of(BinaryIO))),
+    io.FileIO: ((), (_of(io.RawIOBase), _of(BinaryIO))),
     os.PathLike: ((Out_co,), ()),
     pathlib.PurePath: ((), (_of(os.PathLike, str),)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import sys
@@ -170,12 +171,13 @@ def _is_fixed(cls: Any, written: Any) -> bool:
 
 
 def _is_assigned(cls: type, name: str) -> bool:
-    """Whether code of the class names the attribute: it may be set on instances there."""
+    """Whether a method of the class assigns the attribute, to ``self`` by all appearances."""
+    methods = (each for base in cls.__mro__ for each in vars(base).values())
     return any(
-        name in function.__code__.co_names
-        for base in cls.__mro__
-        for function in vars(base).values()
-        if isinstance(function, types.FunctionType)
+        step.opname == "STORE_ATTR" and step.argval == name
+        for method in methods
+        if isinstance(method, types.FunctionType) and name in method.__code__.co_names
+        for step in dis.get_instructions(method)
     )
 
 

@@ -88,18 +88,17 @@ def expanded(kind: Type) -> Type:
     for _ in range(_MAX_ALIASES):
         if not isinstance(kind, Lazy):
             return kind
-        kind = _expanded_once(kind)
+        try:
+            kind = _expanded_once(kind)
+        except Exception:  # noqa: BLE001 - whatever the user's names raise
+            return ANY
     return ANY
 
 
 def _expanded_once(lazy: Lazy) -> Type:
     if isinstance(lazy.form, str):
         return read(lazy.evaluate(lazy.form), lazy.evaluate).bind(lazy.bindings)
-    try:
-        value = lazy.form.__value__
-        params = lazy.form.__type_params__
-    except Exception:  # noqa: BLE001 - the alias of a name that is not there
-        return ANY
+    value, params = lazy.form.__value__, lazy.form.__type_params__
     args = lazy.args or (ANY,) * len(params)
     return read(value, lazy.evaluate).bind(bound(params, args))
 

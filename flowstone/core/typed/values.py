@@ -205,7 +205,7 @@ def _is_instance(value: Any, cls: type) -> bool:
             return type(value).__name__ in ("bool", "bool_")
         if cls in _NUMPY:
             return isinstance(value, _NUMPY[cls])
-    return _virtual(type(value), cls)
+    return _virtual(type(value), cls) or seen_as(Class(type(value)), cls) is not None
 
 
 def _told(value: object, kind: Type, path: str) -> str:
