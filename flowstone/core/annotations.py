@@ -14,6 +14,7 @@ import re
 import sys
 import types
 import typing
+import unicodedata
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, TypeAlias
 
 from flowstone.core.context import Context
@@ -55,6 +56,11 @@ class From:
 
 #: What an annotation says about its parameter besides the type.
 Hint: TypeAlias = From | type[Context] | InputMark | None
+
+
+def named(name: str) -> str:
+    """A name in the form Python gives identifiers (NFKC), so that all ways to type it agree."""
+    return name if name.isascii() else unicodedata.normalize("NFKC", name)
 
 
 def name_of(source: AnyAsset | str) -> str:

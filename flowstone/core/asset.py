@@ -8,13 +8,12 @@ import functools
 import inspect
 import itertools
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
-from flowstone.core.annotations import Names, checked, name_of
+from flowstone.core.annotations import Names, checked, name_of, named
 from flowstone.core.outputs import Outputs, output_names, output_types
 from flowstone.core.signature import Parameter, read_observers, read_parameters
 from flowstone.errors import DefinitionError, SignatureError
@@ -243,7 +242,7 @@ class Asset(Generic[P, R]):
             self.problems.append(SignatureError(f"{self.label}: {msg}"))
         wrong = [name for name in names if not _is_legal(name)]
         self.problems += [_no_name(name, self.place) for name in wrong]
-        for name in map(named, names):
+        for name in names:
             output = copy.copy(self)
             output.name, output.maker, output.outputs = name, self, {}
             output.problems = []
@@ -377,11 +376,6 @@ def is_function(value: object) -> bool:
 
 
 AnyAsset: TypeAlias = Asset[..., Any]
-
-
-def named(name: str) -> str:
-    """A name in the form Python gives identifiers (NFKC), so that all ways to type it agree."""
-    return name if name.isascii() else unicodedata.normalize("NFKC", name)
 
 
 def _named_sources(source: AnyAsset | str) -> tuple[AnyAsset | str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ class AssetGraph:
                 problems += _clashes(asset, self._assets)
         self._makers, wrong = _makers(self._assets)
         problems += wrong
-        problems += _Unknown(self._assets, self.resources).problems
+        problems += _Unknown(self._assets, self._makers.values(), self.resources).problems
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
         problems += mismatches(self._assets)
@@ -126,7 +127,9 @@ class AssetGraph:
         try:
             return self._assets[name]
         except KeyError:
-            msg = f"no asset named {name!r}" + did_you_mean(name, self._assets)
+            several = self.made_by(name)
+            hint = f"; {name} makes several: {' and '.join(several)}" if several else ""
+            msg = f"no asset named {name!r}" + (hint or did_you_mean(name, self._assets))
             raise UnknownDependencyError(msg) from None
 
     def made_by(self, name: str) -> list[str]:
@@ -185,12 +188,10 @@ class AssetGraph:
         What one function makes stands together: so does what decides whether it is called.
         """
         order = rx.lexicographical_topological_sort(self.rx, key=lambda asset: asset.name)
-        names = [asset.name for asset in order]
-        if self._makers:
-            first = {name: rank for rank, name in reversed(list(enumerate(names)))}
-            names = [each for name in names for each in sorted(self.together(name))]
-            names.sort(key=lambda name: min(map(first.__getitem__, self.together(name))))
-        return {name: rank for rank, name in enumerate(dict.fromkeys(names))}
+        groups: dict[int, list[str]] = {}
+        for asset in order:
+            groups.setdefault(id(asset.maker or asset), []).append(asset.name)
+        return {name: rank for rank, name in enumerate(itertools.chain(*groups.values()))}
 
     def _in_order(self, names: Iterable[str]) -> list[str]:
         return sorted(set(names), key=self._ranks.__getitem__)
@@ -240,6 +241,7 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
     named: dict[str, AnyAsset] = {}
     clashes: dict[str, dict[int, AnyAsset]] = {}
     todo = [asset.original for asset in reversed(assets_in(listed))]
+    brought: set[int] = set()
     while todo:
         asset = todo.pop()
         known = named.setdefault(asset.name, asset)
@@ -249,7 +251,10 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
                 continue
             clashing[id(asset)] = asset
         if asset.linked or asset.maker is not None:
-            along = [asset.maker] if asset.maker is not None else []
+            along = []
+            if asset.maker is not None and id(asset.maker) not in brought:
+                brought.add(id(asset.maker))
+                along = [asset.maker]
             linked = assets_in([*map(_present, asset.linked), *along])
             todo += [each for each in linked if named.get(each.name) is not each]
     problems += [_duplicate(name, list(clashing.values())) for name, clashing in clashes.items()]
@@ -280,9 +285,9 @@ def _makers(
     """The functions with several outputs, by name, and what is wrong with them."""
     found: dict[str, AnyAsset] = {}
     problems: list[DefinitionError] = []
-    for asset in assets.values():
-        maker = asset.maker
-        if maker is None or found.get(maker.name) is maker:
+    makers = {id(asset.maker): asset.maker for asset in assets.values()}
+    for maker in makers.values():
+        if maker is None:
             continue
         other = found.setdefault(maker.name, maker)
         same = assets.get(maker.name)
@@ -332,8 +337,13 @@ def _clashes(asset: AnyAsset, assets: Mapping[str, AnyAsset]) -> Iterator[Defini
 class _Unknown:
     """One error for every dependency that no asset provides."""
 
-    def __init__(self, assets: Mapping[str, AnyAsset], resources: Iterable[str]) -> None:
-        self._assets, self._resources = assets, resources
+    def __init__(
+        self,
+        assets: Mapping[str, AnyAsset],
+        makers: Iterable[AnyAsset],
+        resources: Iterable[str],
+    ) -> None:
+        self._assets, self._makers, self._resources = assets, list(makers), resources
         self._hints: dict[tuple[str, int], str] = {}
         self._left = _COMPARISONS
         self.problems = [
@@ -349,8 +359,17 @@ class _Unknown:
         else:
             needs = f"parameter {parameter!r} needs {source!r},"
         lacks = "an asset that does not exist" if parameter == source else "which no asset provides"
-        cure = _several(asset, source) or self._nearest(source, asset) or _cure(asset, parameter)
+        cure = (
+            self._several(asset, source) or self._nearest(source, asset) or _cure(asset, parameter)
+        )
         return UnknownDependencyError(f"{asset.label}: {needs} {lacks}{cure}")
+
+    def _several(self, asset: AnyAsset, source: str) -> str:
+        """What a function makes that was named as if it were one asset."""
+        candidates = [*asset.linked, asset.namespace.get(source), *self._makers]
+        makers = (each for each in candidates if isinstance(each, Asset) and each.outputs)
+        maker = next((each for each in makers if each.name == source), None)
+        return f"; {source} makes several: take {' or '.join(maker.outputs)}" if maker else ""
 
     def _nearest(self, name: str, asking: AnyAsset) -> str:
         """The nearest names in the graph and its module, unless comparing would take all day."""
@@ -361,14 +380,6 @@ class _Unknown:
             self._left -= len(known)
             self._hints[key] = did_you_mean(name, sorted(known))
         return self._hints.get(key, "")
-
-
-def _several(asset: AnyAsset, source: str) -> str:
-    """What a function makes that was named as if it were one asset."""
-    candidates = [*asset.linked, asset.namespace.get(source)]
-    makers = (each for each in candidates if isinstance(each, Asset) and each.outputs)
-    maker = next((each for each in makers if each.name == source), None)
-    return f"; {source} makes several: take {' or '.join(maker.outputs)}" if maker else ""
 
 
 def _cure(asset: AnyAsset, parameter: str) -> str:

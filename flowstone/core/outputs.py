@@ -6,6 +6,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
+from flowstone.core.annotations import named
 from flowstone.errors import OutputsError, SignatureError, did_you_mean
 
 #: The names of the outputs in order, or a NamedTuple or TypedDict whose fields they are.
@@ -22,16 +23,18 @@ def output_names(outputs: Outputs) -> tuple[str, ...]:
     fields = _fields(outputs)
     if fields is not None:
         return tuple(fields)
-    if isinstance(outputs, (str, type)) or not isinstance(outputs, Iterable):
+    if isinstance(outputs, (str, type, set, frozenset)) or not isinstance(outputs, Iterable):
         shown = getattr(outputs, "__name__", None) or repr(outputs)[:80]
         raise SignatureError(
             f"outputs= lists names, or is a NamedTuple or TypedDict, not {shown};"
             f" write outputs=['train', 'test']"
         )
-    names = tuple(outputs)
-    for name in names:
+    listed = tuple(outputs)
+    for name in listed:
         if not isinstance(name, str):
             raise SignatureError(f"outputs= lists names, not a value of {type(name).__name__}")
+    names = tuple(map(named, listed))
+    for name in names:
         if names.count(name) > 1:
             raise SignatureError(f"outputs= names {name!r} twice")
     if not names:
@@ -82,9 +85,9 @@ def apart(returned: Any, names: tuple[str, ...]) -> list[Any]:
     """
     by_name: Mapping[Any, Any] | None = None
     if isinstance(returned, Mapping):
-        by_name = returned
+        by_name = {named(k) if isinstance(k, str) else k: each for k, each in returned.items()}
     elif isinstance(returned, tuple) and hasattr(returned, "_fields"):
-        by_name = dict(zip(returned._fields, returned, strict=True))
+        by_name = dict(zip(map(named, returned._fields), returned, strict=True))
     if by_name is not None:
         if set(by_name) != set(names):
             raise OutputsError(_other_names("", [str(key) for key in by_name], names))
@@ -118,9 +121,9 @@ def _fields(cls: Any) -> dict[str, Any] | None:
         hints = typing.get_type_hints(cls)
     except Exception:  # noqa: BLE001 - names imported for type checkers only, or worse
         hints = {}
-    named: Any = cls
-    names = named.__annotations__ if typing.is_typeddict(cls) else named._fields
-    return {name: hints.get(name, Any) for name in names}
+    kind: Any = cls
+    names = kind.__annotations__ if typing.is_typeddict(cls) else kind._fields
+    return {named(name): hints.get(name, Any) for name in names}
 
 
 def _other_names(kind: str, found: Iterable[str], names: tuple[str, ...]) -> str:

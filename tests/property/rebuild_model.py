@@ -117,6 +117,11 @@ class Shape:
         """The functions of assets that read a file."""
         return [name for name, outputs in self.functions.items() if outputs[0].source]
 
+    @property
+    def twins(self) -> list[str]:
+        """The assets whose function makes another one too."""
+        return [name for name in self.assets if len(self.together(name)) > 1]
+
     def together(self, name: str) -> list[str]:
         """All that the function of an asset makes."""
         return [each.name for each in self.functions[self.assets[name].function]]

@@ -98,6 +98,7 @@ RUNS = st.one_of(
     st.builds(Run, force=st.one_of(st.just(NONE), INDICES), verify=st.just(True)),
 )
 WAYS_TO_DAMAGE = st.sampled_from(["delete", "truncate", "flip"])
+WAYS_TO_HARM = st.sampled_from(["delete", "flip", "invalidate"])
 #: What comes after an edit: usually a run.
 THEN = st.one_of(RUNS, RUNS, st.none())
 
@@ -257,13 +258,8 @@ class Rebuild(RuleBasedStateMachine):
     @rule(asset=INDEX, way=WAYS_TO_DAMAGE)
     def damage_a_value_that_is_read(self, asset: int, way: str) -> None:
         self.damage_a_value(asset, way, None)
-        name = self._asset(asset)
-        takers = [
-            number
-            for number, made in enumerate(self._shape.assets.values())
-            if any(take.name == name for take in made.takes)
-        ]
-        self.run(Run(targets=frozenset(takers), force=frozenset(takers[:1])))
+        takers = self._takers(self._asset(asset))
+        self.run(Run(targets=takers, force=frozenset(sorted(takers)[:1])))
 
     @rule(one=INDEX, other=INDEX, then=THEN)
     def swap_values(self, one: int, other: int, then: Run | None) -> None:
@@ -284,6 +280,23 @@ class Rebuild(RuleBasedStateMachine):
         scope = below if downstream else {name}
         assert set(gone) == {each for each in scope if self._oracle.forget(each)}
         self._edited(then)
+
+    @precondition(lambda self: self._shape.twins)
+    @rule(index=INDEX, way=WAYS_TO_HARM, writing=NUMBERS, run=RUNS)
+    def harm_one_of_twins(self, index: int, way: str, writing: int, run: Run) -> None:
+        """What takes it runs, and what it takes is made anew, though it stays the same."""
+        now, twins = self._now(Run()), self._shape.twins
+        twins = [each for each in twins if self._oracle.file(now, each)] or twins
+        name = twins[index % len(twins)]
+        asset = list(self._shape.assets).index(name)
+        if way == "invalidate":
+            self.invalidate(asset, False, None)
+        else:
+            self.damage_a_value(asset, way, None)
+            run = replace(run, targets=NONE, force=run.force | self._takers(name))
+        for take in self._shape.assets[name].takes:
+            self._write(self._shape.assets[take.name].function, writing=writing)
+        self._edited(run)
 
     # Runs
 
@@ -367,6 +380,11 @@ class Rebuild(RuleBasedStateMachine):
 
     def _asset(self, index: int) -> str:
         return list(self._shape.assets)[index % len(self._shape.assets)]
+
+    def _takers(self, name: str) -> frozenset[int]:
+        """The assets that take one, by index."""
+        assets = enumerate(self._shape.assets.values())
+        return frozenset(n for n, made in assets if any(take.name == name for take in made.takes))
 
     def _function(self, index: int) -> str:
         return self._shape.assets[self._asset(index)].function
@@ -579,7 +597,7 @@ def test_any_history_over_the_store_in_memory() -> None:
             store = MemoryStore()
             super().__init__(lambda home: Flowstone(store=store, home=home))
 
-    run_state_machine_as_test(InMemory, settings=_settings(40, 20))
+    run_state_machine_as_test(InMemory, settings=_settings(34, 20))
 
 
 def test_any_history_over_postgres(postgres_18: EmbeddedServer) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from flowstone import Asset, AssetGraph, From, asset
 from flowstone.core import config as configs
+from flowstone.core.annotations import named
 from flowstone.core.outputs import apart, output_names, output_types
 from flowstone.errors import (
     ConfigError,
@@ -72,6 +73,18 @@ class TestGraph:
         built = graph()
         assert built.dependencies("train") == built.dependencies("test") == ["rows"]
         assert built.dependents("train") == ["model", "score"]
+
+    def test_outputs_of_one_function_stand_together(self) -> None:
+        @asset(deps=[rows])
+        def a_first(test: tuple[int, ...]) -> int:
+            return len(test)
+
+        assert AssetGraph([rows, split, a_first]).execution_order() == [
+            "rows",
+            "test",
+            "train",
+            "a_first",
+        ]
 
     def test_an_order_names_only_what_is_needed(self) -> None:
         @asset
@@ -172,6 +185,8 @@ class TestMistakes:
             ([], "outputs= is empty"),
             ("train", "outputs= lists names, or is a NamedTuple or TypedDict, not 'train'"),
             (["a", "a"], "outputs= names 'a' twice"),
+            (["fit", "\ufb01t"], "outputs= names 'fit' twice"),
+            ({"a", "b"}, "outputs= lists names, or is a NamedTuple or TypedDict, not "),
             (["a", 1], "outputs= lists names, not a value of int"),
             (dict, "not dict; write outputs=['train', 'test']"),
             (["a b"], "'a b' "),
@@ -209,6 +224,24 @@ class TestMistakes:
         with pytest.raises(UnknownDependencyError, match="split makes several: take train or test"):
             AssetGraph([rows, split, total])
 
+    def test_the_function_s_name_in_deps_says_what_there_is(self) -> None:
+        def after() -> int:
+            return 1
+
+        with pytest.raises(UnknownDependencyError, match="split makes several: take train or test"):
+            AssetGraph([rows, split, Asset(after, deps=["split"])])
+
+    def test_the_function_s_name_is_no_asset_and_says_so(self) -> None:
+        with pytest.raises(UnknownDependencyError, match="split makes several: train and test"):
+            graph()["split"]
+
+    def test_two_functions_of_one_name_are_told_once(self) -> None:
+        def pair() -> tuple[int, int]:
+            return 1, 2
+
+        told = problem(Asset(pair, outputs=["a", "b"]), Asset(pair, outputs=["c", "d"]))
+        assert told.count("two assets are named") == 1
+
     def test_a_ring_through_an_output_is_told(self) -> None:
         def looped(b: int) -> tuple[int, int]:
             return 1, 2
@@ -228,7 +261,7 @@ class TestConfig:
 
 
 class TestApart:
-    @given(st.lists(st.text(min_size=1), min_size=1, max_size=6, unique=True))
+    @given(st.lists(st.text(min_size=1).map(named), min_size=1, max_size=6, unique=True))
     def test_by_name_and_by_position_agree(self, names: list[str]) -> None:
         values = list(range(len(names)))
         by_name = dict(reversed(list(zip(names, values, strict=True))))
@@ -252,6 +285,11 @@ class TestApart:
         with pytest.raises(OutputsError) as caught:
             apart(returned, ("train", "test"))
         assert told in str(caught.value)
+
+    def test_all_ways_to_type_a_name_agree(self) -> None:
+        names = output_names(["\ufb01t", "b"])
+        assert names == ("fit", "b")
+        assert apart({"b": 1, "\ufb01t": 2}, names) == [2, 1]
 
     def test_fields_of_classes_are_names(self) -> None:
         assert output_names(Halves) == ("train", "test")
