@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flowstone.core.annotations import underlying
-from flowstone.core.asset import AnyAsset, Asset, named
+from flowstone.core.annotations import named, underlying
+from flowstone.core.asset import AnyAsset, Asset
 from flowstone.core.signature import read_needs
 from flowstone.core.text import clean
 from flowstone.errors import (
