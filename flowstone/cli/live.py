@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from flowstone.cli.progress import MARKS, Line
-from flowstone.cli.words import counted, duration
+from flowstone.telling.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from flowstone.cli.frames import shown
-from flowstone.cli.words import ago, counted, duration, printable, relative, up_to_date
 from flowstone.result import describe_counts
 from flowstone.runner.events import RunFinished, StepFinished, StepStarted
+from flowstone.telling.frames import shown
+from flowstone.telling.words import ago, counted, duration, printable, relative, up_to_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

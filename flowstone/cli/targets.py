@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowstone.cli.frames import shown, syntax
 from flowstone.core.dag import AssetGraph, is_asset
 from flowstone.errors import EmptySelectionError, TargetError, did_you_mean
 from flowstone.runner.failure import describe
+from flowstone.telling.frames import shown, syntax
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

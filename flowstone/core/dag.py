@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 import rustworkx as rx
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How many names are compared, in all, to find the nearest of unknown ones.
 _COMPARISONS = 500_000
+#: Under what names a notebook keeps what its cells showed.
+_OUTPUTS = re.compile(r"_{1,3}|_\d+")
 
 
 class AssetGraph:
@@ -55,7 +58,7 @@ class AssetGraph:
 
         A dependency of an imported asset is looked up in the module that defines it.
         """
-        found = [value for module in modules for value in vars(module).values() if is_asset(value)]
+        found = [asset for module in modules for asset in assets_in(vars(module))]
         return cls(_with_ancestors(found))
 
     @classmethod
@@ -152,6 +155,21 @@ class AssetGraph:
 def is_asset(value: object) -> bool:
     """Whether a value found in a namespace is an asset; never runs code of the value."""
     return issubclass(type(value), Asset)
+
+
+def assets_in(namespace: Mapping[str, Any]) -> list[AnyAsset]:
+    """The assets that a namespace defines now, once each.
+
+    What was defined anew is left out where its old self has another name there, and so is the
+    history of a notebook's outputs (``_``, ``_12``).
+    """
+    has_past = "_oh" in namespace
+    found = [
+        _present(value)
+        for name, value in list(namespace.items())
+        if is_asset(value) and not (has_past and _OUTPUTS.fullmatch(name))
+    ]
+    return list({id(asset): asset for asset in found}.values())
 
 
 def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str], dict[str, int]]:
@@ -343,7 +361,6 @@ def _with_ancestors(assets: Iterable[AnyAsset]) -> list[AnyAsset]:
 
 def _assets_of(namespace: Mapping[str, Any]) -> dict[str, list[AnyAsset]]:
     found: dict[str, dict[int, AnyAsset]] = {}
-    for value in list(namespace.values()):
-        if is_asset(value):
-            found.setdefault(value.name, {})[id(value)] = value
+    for asset in assets_in(namespace):
+        found.setdefault(asset.name, {})[id(asset)] = asset
     return {name: list(assets.values()) for name, assets in found.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowstone.cli.words import ago, duration, relative, up_to_date
+from flowstone.telling.words import ago, duration, relative, up_to_date
 
 if TYPE_CHECKING:
     import datetime as dt
