@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flowstone.portal import plan as plan
     from flowstone.portal import why as why
     from flowstone.result import RunResult as RunResult
+    from flowstone.targets import graph as graph
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ _HOMES = {
     "RunResult": "flowstone.result",
     "accept": "flowstone.portal",
     "asset": "flowstone.core.asset",
+    "graph": "flowstone.targets",
     "invalidate": "flowstone.portal",
     "materialize": "flowstone.portal",
     "materialize_async": "flowstone.portal",
@@ -57,6 +59,7 @@ __all__ = [
     "RunResult",
     "accept",
     "asset",
+    "graph",
     "invalidate",
     "materialize",
     "materialize_async",

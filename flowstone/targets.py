@@ -52,6 +52,22 @@ def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
     return AssetGraph.from_targets(found)
 
 
+def graph(*targets: Target, assets: Assets | None = None) -> AssetGraph:
+    """The graph of some targets and all they need; of all that is defined here, without any.
+
+    Args:
+        targets: assets, modules or selections, as for ``materialize``.
+        assets: where names are looked up, as for ``materialize``.
+
+    Raises:
+        DefinitionError: if the graph can't be built; all errors at once.
+        SelectionError: if a selection can't be read or matches nothing.
+    """
+    whole = collect(targets, assets)
+    names = whole.execution_order(*chosen(whole, targets, ()))
+    return AssetGraph([whole[name] for name in names])
+
+
 def _check_listable(assets: object) -> None:
     if isinstance(assets, str) or not isinstance(assets, (type(None), ModuleType, Iterable)):
         msg = f"assets= is a graph, a module or a list of assets, not {_kind(assets)}"

@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from flowstone.core.annotations import Names, checked, name_of
+from flowstone.core.display import Displayed
 from flowstone.core.signature import Parameter, read_observers, read_parameters
 from flowstone.errors import DefinitionError, SignatureError
 
@@ -32,7 +33,7 @@ _JOINTS = re.compile(r"[./-]")
 _NAME_BYTES = 512
 
 
-class Asset(Generic[P, R]):
+class Asset(Displayed, Generic[P, R]):
     """A named data artifact and the function that makes it.
 
     Calling an asset calls the function. ``@asset`` builds one from a function; without a

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rustworkx as rx
 
 from flowstone.core.asset import AnyAsset, Asset
+from flowstone.core.display import Displayed
 from flowstone.core.selection import select
 from flowstone.errors import (
     CycleError,
@@ -28,7 +29,7 @@ _COMPARISONS = 500_000
 _OUTPUTS = re.compile(r"_{1,3}|_\d+")
 
 
-class AssetGraph:
+class AssetGraph(Displayed):
     """Assets and their dependencies, checked: every name known and unique, no cycle.
 
     ``rx`` is the graph itself, a ``rustworkx.PyDiGraph`` whose nodes are the assets and whose
