@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
+
+#: Seconds after which a loop that waits for our thread wakes up to see whether it is interrupted.
+_NAP = 0.25
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -149,7 +154,7 @@ def call(work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> T:
     try:
         return job.future.result()
     except FlowstoneError as error:
-        raise error.with_traceback(None)  # noqa: B904 - its cause is the user's own exception
+        raise _shorten(error).with_traceback(None)  # noqa: B904 - its cause is the user's exception
     except BaseException as error:
         job.stop()
         _shorten(error)
@@ -171,10 +176,15 @@ def glance(work: Callable[[Flowstone], Awaitable[T]], seconds: float) -> T | Non
     return None
 
 
-def _shorten(error: BaseException) -> None:
-    """Have IPython show an interrupt as one line, not as the frames that waited."""
-    if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-        vars(error)["_render_traceback_"] = lambda: [_INTERRUPTED]
+def _shorten(error: E) -> E:
+    """Have IPython show an interrupt as one line, and an error of ours without our frames."""
+    if "IPython" in sys.modules:
+        if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+            vars(error)["_render_traceback_"] = lambda: [_INTERRUPTED]
+        else:
+            brief = "flowstone.notebook.tracebacks"
+            vars(error)["_render_traceback_"] = lambda: import_module(brief).brief(error)
+    return error
 
 
 _INTERRUPTED = "interrupted: the work was cancelled, and what had been made is recorded"
@@ -225,15 +235,27 @@ def _awaiting(
         with _followed(kwargs):
             job = _portal.submit(lambda fs: method(fs, *args, **kwargs))
             try:
-                return await asyncio.wrap_future(job.future)
+                return await _waited(job.future)
             except FlowstoneError as error:
-                raise error.with_traceback(None)  # noqa: B904 - its cause is the user's exception
+                shown = _shorten(error).with_traceback(None)
+                raise shown  # noqa: B904 - its cause is the user's own exception
             except asyncio.CancelledError as error:
                 await asyncio.to_thread(job.stop)
                 _shorten(error)
                 raise
 
     return _like(method, awaiting)
+
+
+async def _waited(future: Future[T]) -> T:
+    """The result of work on our thread; being cancelled leaves the work alone.
+
+    ipykernel notices its stop button only when the loop it shares with us wakes up by itself.
+    """
+    waiting = asyncio.wrap_future(future)
+    while not waiting.done():
+        await asyncio.wait([waiting], timeout=_NAP)
+    return waiting.result()
 
 
 def _like(method: Callable[..., Any], function: F) -> F:

@@ -11,12 +11,13 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from flowstone.cli.progress import Line
 from flowstone.telling.tables import ENDINGS
 from flowstone.telling.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from flowstone.cli.progress import Line
 
 _STYLES = {
     "materialized": "green",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.annotations import EMPTY
@@ -24,9 +23,10 @@ from flowstone.notebook.markup import (
     text,
 )
 from flowstone.notebook.picture import describe, picture
+from flowstone.notebook.places import readable
 from flowstone.notebook.runs import kind
 from flowstone.portal import glance
-from flowstone.telling.words import ago, duration, relative
+from flowstone.telling.words import ago, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,9 @@ def graph(drawn: AssetGraph) -> dict[str, str]:
     names = drawn.execution_order()
     told = describe(drawn, known, names)
     svg = picture(drawn, known, names)
-    hint = quiet(told if svg or not names else f"{told}: too many to draw; graph(one_of_them)")
+    hint = quiet(
+        told if svg or not names else f"{told}: too many to draw; graph(x) draws what x needs"
+    )
     html = block(heading("Graph", hint), scrolled(svg) if svg else "", label="Graph")
     bundle = {"text/html": html, "text/plain": tree(drawn).rstrip("\n") or "an empty graph"}
     return bundle | ({"image/svg+xml": picture(drawn, known, names, alone=True)} if svg else {})
@@ -61,7 +63,7 @@ def asset(shown: AnyAsset) -> dict[str, str]:
     facts = _facts(shown, around)
     step = _step(shown, around)
     state = mark(states.of_step(step)) if step else ""
-    why = relative(states.of_step(step).detail, Path.cwd()) if step else ""
+    why = readable(states.of_step(step).detail) if step else ""
     html = block(
         heading(shown.name, state, quiet(why if step and step.action != "reuse" else "")),
         lines([signature(shown)] if shown.fn is not None else []),
@@ -121,7 +123,7 @@ def _facts(shown: AnyAsset, around: AssetGraph | None) -> dict[str, str]:
         "group": shown.group or "",
         "tags": _some(sorted(shown.tags)),
         "owners": _some(shown.owners),
-        "defined in": relative(shown.place, Path.cwd()) if not _is_cell(shown) else "",
+        "defined in": readable(shown.place) if not _is_cell(shown) else "",
         "replaced": "" if is_current or around is None else "a later definition has its name",
     }
     return {name: told for name, told in found.items() if told}

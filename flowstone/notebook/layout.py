@@ -214,13 +214,14 @@ def _drawn(
         middle = heights[grid.item[name, level]]
         boxes[name] = Box(left, middle - BOX_HEIGHT / 2, right - left, BOX_HEIGHT)
     routes: dict[tuple[str, str], list[Point]] = {}
-    for name in boxes:
+    for name, box in boxes.items():
         for need in needs[name]:
-            routes[need, name] = [(columns[grid.level[need]][1], boxes[need].middle)]
+            source = boxes[need]
+            route = [(source.x + source.width, source.middle)]
             for level in range(grid.level[need] + 1, grid.level[name]):
                 lane = heights[grid.item[need, level]]
-                routes[need, name] += [(columns[level][0], lane), (columns[level][1], lane)]
-            routes[need, name].append((columns[grid.level[name]][0], boxes[name].middle))
+                route += [(columns[level][0], lane), (columns[level][1], lane)]
+            routes[need, name] = [*route, (box.x, box.middle)]
     height = max((box.y + box.height for box in boxes.values()), default=0.0)
     height = max([height, *heights])
     return Layout(max(x - _COLUMN_GAP, 0.0), height, boxes, routes)

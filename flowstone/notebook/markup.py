@@ -44,6 +44,7 @@ max-width:100%;padding:2px 0 4px}
 background:none;max-width:none;white-space:nowrap;line-height:1.6}
 .fs.fs th{font-weight:600;opacity:.68;border-bottom:1px solid rgba(128,128,128,.45)}
 .fs.fs td.fs-w{white-space:normal;min-width:14em;max-width:46em;overflow-wrap:anywhere}
+.fs.fs td.fs-a{white-space:normal;min-width:9em;max-width:30em;overflow-wrap:anywhere}
 .fs.fs td.fs-n,.fs.fs th.fs-n{text-align:right}
 .fs.fs pre{margin:2px 0 6px;line-height:1.45;white-space:pre-wrap;overflow-wrap:anywhere}
 .fs .fs-e{border-left:3px solid #e5484d;padding-left:10px;margin:10px 0 4px}
@@ -117,7 +118,9 @@ def scrolled(inner: str) -> str:
 
 
 class Column(NamedTuple):
-    """A column's head, and the class of its cells: ``fs-w`` wraps, ``fs-n`` holds numbers."""
+    """A column's head, and the class of its cells: ``fs-w`` and ``fs-a`` wrap text and names,
+    ``fs-n`` holds numbers.
+    """
 
     head: str
     kind: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ def picture(
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{text(label)}" '
         f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'font-family="{_FONT}" font-size="12" fill="none">{_ALONE if alone else ""}'
+        f'font-family="{_FONT}" font-size="12" fill="none" style="max-width:none">{_ALONE if alone else ""}'
         f"<title>{text(label)}</title>"
         f'<g transform="translate({_MARGIN} {_MARGIN})">{_arrows(drawn)}'
         f"{''.join(_box(node, drawn.boxes[key]) for key, node in nodes.items())}</g>"
@@ -83,6 +84,8 @@ def picture(
 
 def describe(graph: AssetGraph, states: Mapping[str, State], names: Sequence[str]) -> str:
     """How many assets and dependencies there are, and how many of the assets stand how."""
+    if not names:
+        return "no assets"
     inside = set(names)
     edges = sum(need in inside for name in names for need in graph.dependencies(name))
     several = "dependency" if edges == 1 else "dependencies"
@@ -214,7 +217,7 @@ def _arrows(drawn: Layout) -> str:
 
 def _curve(route: Sequence[Point]) -> Iterable[str]:
     """An arrow's parts: a curve between two columns, a straight line through one."""
-    for number, (start, end) in enumerate(zip(route, route[1:], strict=False)):
+    for number, (start, end) in enumerate(itertools.pairwise(route)):
         (x, y), (to_x, to_y) = start, end
         if number % 2:
             yield f"M{x:.1f} {y:.1f}H{to_x:.1f}"

@@ -20,8 +20,9 @@ from flowstone.notebook.markup import (
     text,
 )
 from flowstone.notebook.picture import picture
+from flowstone.notebook.places import readable
 from flowstone.telling import tables
-from flowstone.telling.words import counted, relative, up_to_date
+from flowstone.telling.words import counted, up_to_date
 
 if TYPE_CHECKING:
     from flowstone.core.plan import Plan, Step
@@ -32,7 +33,7 @@ MOST_ROWS = 100
 _OPEN_UP_TO = 60
 _COLUMNS = (
     Column("action"),
-    Column("asset"),
+    Column("asset", "fs-a"),
     Column("last ok", "fs-n"),
     Column("est.", "fs-n"),
     Column("why", "fs-w"),
@@ -46,31 +47,31 @@ def plan(drawn: Plan) -> dict[str, str]:
     remarks = tables.remarks(drawn.remarks, folder)
     html = block(
         heading("Plan", text(tables.summary(drawn))),
-        _table(drawn, now, folder) if len(drawn) else "",
-        "".join(f"<div>{quiet(remark)}</div>" for remark in remarks),
+        _table(drawn, now) if len(drawn) else "",
+        "".join(f"<div>{quiet(readable(remark))}</div>" for remark in remarks),
         _graph(drawn),
         label="Plan",
     )
-    return {"text/html": html, "text/plain": "\n".join([*lines, *remarks])}
+    return {"text/html": html, "text/plain": readable("\n".join([*lines, *remarks]))}
 
 
-def _table(drawn: Plan, now: dt.datetime, folder: Path) -> str:
+def _table(drawn: Plan, now: dt.datetime) -> str:
     shown = list(drawn)
     if len(shown) > MOST_ROWS:
         shown = [step for step in shown if step.action != "reuse" or step.origin]
     fresh = len(drawn) - len(shown)
     left_out = len(shown[MOST_ROWS:])
-    rows = (_row(step, now, folder) for step in shown[:MOST_ROWS])
+    rows = (_row(step, now) for step in shown[:MOST_ROWS])
     more = [f"{counted(left_out, 'more step')} to come"] if left_out else []
     more += [up_to_date(fresh)] if fresh else []
     told = f"<div>{quiet('and ' + ', '.join(more))}</div>" if more else ""
     return (table(_COLUMNS, rows) if shown else "") + told
 
 
-def _row(step: Step, now: dt.datetime, folder: Path) -> list[str]:
+def _row(step: Step, now: dt.datetime) -> list[str]:
     _, name, last, estimate, why = tables.row(step, now)
-    state = mark(states.of_step(step))
-    return [state, code(name), text(last), text(estimate), text(relative(why, folder))]
+    action = mark(states.of_step(step)._replace(word=step.action))
+    return [action, code(name), text(last), text(estimate), text(readable(why))]
 
 
 def _graph(drawn: Plan) -> str:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import DisplayHandle
 
 from flowstone.notebook.markup import COLOURS, block, code, mark, quiet, text
 from flowstone.notebook.states import of_outcome
@@ -55,7 +55,8 @@ class _Place:
 
     def __call__(self, bundle: dict[str, str]) -> None:
         if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)
+            self._handle = DisplayHandle()  # type: ignore[no-untyped-call]  # IPython leaves it bare
+            self._handle.display(bundle, raw=True)
         else:
             self._handle.update(bundle, raw=True)
 

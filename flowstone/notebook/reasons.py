@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowstone.notebook.markup import COLOURS, block, code, heading, text
-from flowstone.telling.words import relative
+from flowstone.notebook.places import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,7 @@ def explanation(told: Explanation) -> dict[str, str]:
         _list(told.reasons),
         label=f"Why: {told.asset}",
     )
-    return {"text/html": html, "text/plain": relative(repr(told), Path.cwd())}
+    return {"text/html": html, "text/plain": readable(repr(told))}
 
 
 def _list(reasons: Sequence[Reason]) -> str:
@@ -33,7 +32,7 @@ def _list(reasons: Sequence[Reason]) -> str:
 
 
 def _item(reason: Reason) -> str:
-    cause = text(relative(str(reason.cause), Path.cwd()))
+    cause = text(readable(str(reason.cause)))
     behind = ""
     if reason.because:
         behind = (

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowstone.core.text import cap
 from flowstone.notebook import states
 from flowstone.notebook.markup import (
     COLOURS,
@@ -24,14 +22,13 @@ from flowstone.notebook.markup import (
     text,
 )
 from flowstone.notebook.picture import picture
+from flowstone.notebook.places import readable
 from flowstone.notebook.plans import MOST_ROWS
 from flowstone.telling.frames import shown
 from flowstone.telling.words import (
     counted,
     describe_counts,
     duration,
-    printable,
-    relative,
     size,
     up_to_date,
 )
@@ -44,16 +41,16 @@ if TYPE_CHECKING:
     from flowstone.runner.failure import Failure
 
 _FAILURES_SHOWN = 10
+_LINE_BYTES = 400
 _OPEN_UP_TO = 60
 _BAR = 180
 _COLUMNS = (
     Column("status"),
-    Column("asset"),
+    Column("asset", "fs-a"),
     Column("time", "fs-n"),
     Column("timeline"),
     Column("value", "fs-w"),
 )
-_CELL = re.compile(r"[^\s\"]*ipykernel_\d+[/\\]\d+\.py")
 
 
 def run(result: RunResult) -> dict[str, str]:
@@ -117,7 +114,7 @@ def _time(row: Materialization | None) -> str:
 def _value(result: RunResult, name: str, row: Materialization | None) -> str:
     """Where nothing was made, why; else the kind and size of the value, without decoding it."""
     if name in result.failures:
-        return result.failures[name].line
+        return cap(result.failures[name].line, _LINE_BYTES // 2)
     if row is not None and row.status == "skipped":
         return row.error_message or ""
     made = result.plan[name].current if row is None else row
@@ -158,27 +155,15 @@ def _bar(row: Materialization | None, result: RunResult, began: dt.datetime, spa
 
 def _failure(name: str, failure: Failure) -> str:
     """An error, focused on the user's own lines; all of it can be unfolded."""
-    brief, whole = _frames(failure), _clean(failure.traceback)
+    brief, whole = _frames(failure), readable(failure.traceback)
     head = f'<b style="color:{COLOURS["bad"]}">error:</b> {code(name)} failed: '
     everything = folded("whole traceback", lines([whole])) if whole else ""
-    told = f"{head}{text(_clean(failure.line))}{lines(brief)}"
+    told = f"{head}{text(readable(failure.line))}{lines(brief)}"
     return f'<div class="fs-e" role="alert">{told}{everything}</div>'
 
 
 def _frames(failure: Failure) -> list[str]:
-    return [_clean(line) for line in shown(failure.traceback)]
-
-
-def _clean(told: str) -> str:
-    """Text with notebook cells named as the reader knows them, and short paths."""
-    return relative(_CELL.sub(_cell, printable(told)), Path.cwd())
-
-
-def _cell(match: re.Match[str]) -> str:
-    """The name of the cell that a kernel's file stands for."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    named = shell.compile.format_code_name(match[0]) if shell is not None else None
-    return " ".join(named) if named else match[0]
+    return [cap(readable(line), _LINE_BYTES) for line in shown(failure.traceback)]
 
 
 def _more(failed: list[tuple[str, Failure]]) -> str:
@@ -206,4 +191,4 @@ def _plain(result: RunResult) -> str:
         told.append(f"{state.mark} {name:<{width}}  {state.word:<12}  {took:>7}  {value}".rstrip())
     for name, failure in list(result.failures.items())[:_FAILURES_SHOWN]:
         told += ["", f"error: {name} failed: {failure.line}", *_frames(failure)]
-    return "\n".join([*map(_clean, told), f"{_headline(result)[1]}  run {result.run_id}"])
+    return "\n".join([*map(readable, told), f"{_headline(result)[1]}  run {result.run_id}"])
