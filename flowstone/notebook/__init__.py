@@ -13,6 +13,7 @@ from flowstone.core.dag import AssetGraph
 from flowstone.core.plan import Plan
 from flowstone.core.reason import Explanation
 from flowstone.notebook import definitions, plans, reasons, runs
+from flowstone.notebook.places import readable
 from flowstone.result import RunResult
 
 Bundle = dict[str, str]
@@ -21,7 +22,8 @@ Bundle = dict[str, str]
 def bundle(value: object) -> Bundle:
     """An object of ours by MIME type: ``text/html``, ``text/plain``; a graph as SVG, too."""
     try:
-        return _bundle(value)
+        told = _bundle(value)
+        return told | {"text/plain": readable(told["text/plain"])}
     except Exception:  # noqa: BLE001 - a display must not fail the cell that made the object
         return {"text/plain": repr(value)}
 

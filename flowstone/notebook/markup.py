@@ -118,8 +118,9 @@ def scrolled(inner: str) -> str:
 
 
 class Column(NamedTuple):
-    """A column's head, and the class of its cells: ``fs-w`` and ``fs-a`` wrap text and names,
-    ``fs-n`` holds numbers.
+    """A column's head, and the class of its cells.
+
+    Those of ``fs-w`` and ``fs-a`` wrap text and names, those of ``fs-n`` hold numbers.
     """
 
     head: str

@@ -74,7 +74,8 @@ def picture(
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{text(label)}" '
         f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'font-family="{_FONT}" font-size="12" fill="none" style="max-width:none">{_ALONE if alone else ""}'
+        f'font-family="{_FONT}" font-size="12" fill="none" style="max-width:none">'
+        f"{_ALONE if alone else ''}"
         f"<title>{text(label)}</title>"
         f'<g transform="translate({_MARGIN} {_MARGIN})">{_arrows(drawn)}'
         f"{''.join(_box(node, drawn.boxes[key]) for key, node in nodes.items())}</g>"

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from flowstone.core.text import clean
 from flowstone.telling.words import printable, relative
 
 _CELL = re.compile(r"[^\s\"'(]*ipykernel_\d+[/\\]\d+\.py")
@@ -13,7 +14,7 @@ _CELL = re.compile(r"[^\s\"'(]*ipykernel_\d+[/\\]\d+\.py")
 
 def readable(told: str) -> str:
     """A text with cells by their numbers, and paths from the working folder on."""
-    return relative(_CELL.sub(_cell, printable(told)), Path.cwd())
+    return relative(_CELL.sub(_cell, printable(clean(told))), Path.cwd())
 
 
 def _cell(match: re.Match[str]) -> str:

@@ -52,7 +52,7 @@ def plan(drawn: Plan) -> dict[str, str]:
         _graph(drawn),
         label="Plan",
     )
-    return {"text/html": html, "text/plain": readable("\n".join([*lines, *remarks]))}
+    return {"text/html": html, "text/plain": "\n".join([*lines, *remarks])}
 
 
 def _table(drawn: Plan, now: dt.datetime) -> str:

@@ -24,7 +24,7 @@ def explanation(told: Explanation) -> dict[str, str]:
         _list(told.reasons),
         label=f"Why: {told.asset}",
     )
-    return {"text/html": html, "text/plain": readable(repr(told))}
+    return {"text/html": html, "text/plain": repr(told)}
 
 
 def _list(reasons: Sequence[Reason]) -> str:

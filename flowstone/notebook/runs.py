@@ -191,4 +191,4 @@ def _plain(result: RunResult) -> str:
         told.append(f"{state.mark} {name:<{width}}  {state.word:<12}  {took:>7}  {value}".rstrip())
     for name, failure in list(result.failures.items())[:_FAILURES_SHOWN]:
         told += ["", f"error: {name} failed: {failure.line}", *_frames(failure)]
-    return "\n".join([*map(readable, told), f"{_headline(result)[1]}  run {result.run_id}"])
+    return "\n".join([*told, f"{_headline(result)[1]}  run {result.run_id}"])
