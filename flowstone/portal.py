@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import functools
 import inspect
 import os
 import sys
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-E = TypeVar("E", bound=BaseException)
 
 #: Seconds after which a loop that waits for our thread wakes up to see whether it is interrupted.
 _NAP = 0.25
@@ -154,10 +154,9 @@ def call(work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> T:
     try:
         return job.future.result()
     except FlowstoneError as error:
-        raise _shorten(error).with_traceback(None)  # noqa: B904 - its cause is the user's exception
-    except BaseException as error:
+        raise error.with_traceback(None)  # noqa: B904 - its cause is the user's own exception
+    except BaseException:
         job.stop()
-        _shorten(error)
         raise
 
 
@@ -176,15 +175,20 @@ def glance(work: Callable[[Flowstone], Awaitable[T]], seconds: float) -> T | Non
     return None
 
 
-def _shorten(error: E) -> E:
+@contextlib.contextmanager
+def _shortened() -> Iterator[None]:
     """Have IPython show an interrupt as one line, and an error of ours without our frames."""
-    if "IPython" in sys.modules:
-        if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-            vars(error)["_render_traceback_"] = lambda: [_INTERRUPTED]
-        else:
-            brief = "flowstone.notebook.tracebacks"
-            vars(error)["_render_traceback_"] = lambda: import_module(brief).brief(error)
-    return error
+    __tracebackhide__ = True
+    try:
+        yield
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        vars(error)["_render_traceback_"] = lambda: [_INTERRUPTED]
+        raise
+    except FlowstoneError as error:
+        if "IPython" in sys.modules:
+            module = import_module("flowstone.notebook.tracebacks")
+            vars(error)["_render_traceback_"] = functools.partial(module.brief, error)
+        raise
 
 
 _INTERRUPTED = "interrupted: the work was cancelled, and what had been made is recorded"
@@ -217,7 +221,7 @@ def _blocking(
 
     def blocking(*args: P.args, **kwargs: P.kwargs) -> T:
         __tracebackhide__ = True
-        with _followed(kwargs) if is_run else contextlib.nullcontext():
+        with _shortened(), _followed(kwargs) if is_run else contextlib.nullcontext():
             return call(lambda fs: method(fs, *args, **kwargs))
 
     return _like(method, blocking)
@@ -232,16 +236,14 @@ def _awaiting(
         __tracebackhide__ = True
         if _portal.is_here:
             return await _portal.run_here(lambda fs: method(fs, *args, **kwargs))
-        with _followed(kwargs):
+        with _shortened(), _followed(kwargs):
             job = _portal.submit(lambda fs: method(fs, *args, **kwargs))
             try:
                 return await _waited(job.future)
             except FlowstoneError as error:
-                shown = _shorten(error).with_traceback(None)
-                raise shown  # noqa: B904 - its cause is the user's own exception
-            except asyncio.CancelledError as error:
+                raise error.with_traceback(None)  # noqa: B904 - its cause is the user's exception
+            except asyncio.CancelledError:
                 await asyncio.to_thread(job.stop)
-                _shorten(error)
                 raise
 
     return _like(method, awaiting)

@@ -63,7 +63,7 @@ def asset(shown: AnyAsset) -> dict[str, str]:
     facts = _facts(shown, around)
     step = _step(shown, around)
     state = mark(states.of_step(step)) if step else ""
-    why = readable(states.of_step(step).detail) if step else ""
+    why = states.of_step(step).detail if step else ""
     html = block(
         heading(shown.name, state, quiet(why if step and step.action != "reuse" else "")),
         lines([signature(shown)] if shown.fn is not None else []),

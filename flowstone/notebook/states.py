@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowstone.notebook.markup import State
+from flowstone.notebook.places import readable
 from flowstone.telling import tables
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def of_step(step: Step) -> State:
     word, tone = _STEPS[mark]
     if mark == "~" and step.may_cut_off:
         word, tone = "perhaps outdated", "maybe"
-    return State(mark, word, tone, tables.why(step))
+    return State(mark, word, tone, readable(tables.why(step)))
 
 
 def of_ending(ending: Ending, detail: str = "") -> State:

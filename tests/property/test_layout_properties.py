@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,5 +67,7 @@ def test_arrows_go_one_way_from_box_to_box_and_through_none(needs: dict[str, lis
 def test_the_same_graph_gives_the_same_picture_in_whatever_order_it_is_listed(
     needs: dict[str, list[str]],
 ) -> None:
-    assets = [Asset(name=name, depends_on=found) for name, found in needs.items()]
+    assets: list[Asset[..., Any]] = [
+        Asset(name=name, depends_on=found) for name, found in needs.items()
+    ]
     assert picture(AssetGraph(assets)) == picture(AssetGraph(reversed(assets)))

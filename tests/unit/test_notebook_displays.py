@@ -28,66 +28,15 @@ if TYPE_CHECKING:
     from flowstone.result import RunResult
 
 EVIL = "</pre></text><script>alert(1)</script><img src=x onerror='alert(2)'>\"&\x1b[31m\u202e\ud800"
-TAGS = set(
-    [
-        "b",
-        "br",
-        "code",
-        "details",
-        "div",
-        "g",
-        "li",
-        "path",
-        "pre",
-        "rect",
-        "span",
-        "strong",
-        "style",
-        "summary",
-        "svg",
-        "table",
-        "tbody",
-        "td",
-        "text",
-        "th",
-        "thead",
-        "title",
-        "tr",
-        "tspan",
-        "ul",
-    ]
-)
-ATTRIBUTES = set(
-    [
-        "aria-hidden",
-        "aria-label",
-        "class",
-        "d",
-        "fill",
-        "fill-opacity",
-        "font-family",
-        "font-size",
-        "font-weight",
-        "height",
-        "open",
-        "role",
-        "rx",
-        "scope",
-        "stroke",
-        "stroke-dasharray",
-        "stroke-opacity",
-        "stroke-width",
-        "style",
-        "tabindex",
-        "text-anchor",
-        "transform",
-        "viewbox",
-        "width",
-        "x",
-        "xmlns",
-        "y",
-    ]
-)
+TAGS = """
+b details div g li path pre rect span strong style summary svg table tbody td text th thead title
+tr tspan ul
+"""
+ATTRIBUTES = """
+aria-hidden aria-label class d fill fill-opacity font-family font-size font-weight height open role
+rx scope stroke stroke-dasharray stroke-opacity stroke-width style tabindex text-anchor transform
+viewbox width x xmlns y
+"""
 
 
 class Reader(HTMLParser):
@@ -127,8 +76,8 @@ def shown(value: Any) -> str:
     told = value._repr_mimebundle_(include=None, exclude=None)
     assert set(told) <= {"text/html", "text/plain", "image/svg+xml"}
     reader = Reader(told["text/html"])
-    assert reader.tags <= TAGS
-    assert reader.attributes <= ATTRIBUTES
+    assert reader.tags <= set(TAGS.split())
+    assert reader.attributes <= set(ATTRIBUTES.split())
     assert not reader.open
     assert "url(" not in told["text/html"]
     assert "http" not in told["text/html"].replace('xmlns="http://www.w3.org/2000/svg"', "")
@@ -145,8 +94,8 @@ def plain(value: Any) -> str:
 
 
 @asset(group=EVIL, tags=[EVIL], owners=[EVIL], description=f"First.\n{EVIL}")
-def hostile(token: str = "hunter2", note: str = EVIL, url: str = "pg://me:pw12@host") -> int:
-    raise ValueError(EVIL + "\n" + "x" * 5_000)
+def hostile(api_key: str = "hunter2", note: str = EVIL, url: str = "pg://me:pw12@host") -> int:
+    raise ValueError(note + api_key[:0] + url[:0] + "\n" + "x" * 5_000)
 
 
 @asset
@@ -157,7 +106,7 @@ def fine() -> list[int]:
 @asset
 async def sums(fine: list[int], hostile: int, context: Context) -> int:
     """Both."""
-    return sum(fine) + hostile
+    return sum(fine) + hostile + len(context.asset)
 
 
 @asset
@@ -165,7 +114,7 @@ def total(fine: list[int]) -> int:
     return sum(fine)
 
 
-ALL = [hostile, fine, sums, total]
+ALL: list[Asset[..., Any]] = [hostile, fine, sums, total]
 
 
 @pytest.fixture
@@ -208,7 +157,7 @@ def test_what_users_write_is_shown_as_text_and_never_as_markup() -> None:
 
 
 def test_an_asset_with_mistakes_tells_them() -> None:
-    wrong: Asset[..., Any] = asset(name="no name <b>")(lambda: 1)
+    wrong = Asset(one, name="no name <b>")
     assert "can't name an asset" in shown(wrong)
     assert "can't name an asset" in plain(wrong)
 
@@ -217,10 +166,18 @@ def test_an_asset_without_a_function_is_shown() -> None:
     assert shown(Asset(name="c", depends_on=["a", "b"])) == "c needs: a, b"
 
 
+def one() -> int:
+    return 1
+
+
+def looking() -> int:
+    pytest.fail("it was called")
+
+
 def test_a_display_calls_no_function_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planning would call what observes the outside, so no plan is asked for."""
     monkeypatch.setattr(definitions, "glance", lambda *_: pytest.fail("it asked"))
-    seen = asset(name="seen", observe=lambda: pytest.fail("it was called"))(lambda: 1)
+    seen = Asset(one, observe=looking)
     assert shown(seen)
     assert shown(AssetGraph([seen]))
 
@@ -230,8 +187,15 @@ class Unspeakable:
         raise RuntimeError
 
 
+ODD = Unspeakable()
+
+
+def unspeakable(x: object = ODD) -> object:
+    return x
+
+
 def test_a_display_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Unspeakable" in shown(asset(name="odd")(lambda x=Unspeakable(): x))  # noqa: B008 - odd
+    assert "Unspeakable" in shown(Asset(unspeakable))
     monkeypatch.setattr(definitions, "signature", lambda _: 1 / 0)
     assert bundle(fine) == {"text/plain": "<Asset fine>"}
 
@@ -297,7 +261,7 @@ def test_a_group_is_marked_by_the_most_urgent_state_in_it() -> None:
 
 def test_groups_that_take_from_each_other_stay_open() -> None:
     """Such boxes would lie on a ring, and no box could stand before the other."""
-    assets = [
+    assets: list[Asset[..., Any]] = [
         Asset(
             name=f"a{number:03}",
             depends_on=[f"a{number - 1:03}"] if number else [],
@@ -334,7 +298,7 @@ async def test_a_plan_is_the_table_of_the_command_line_and_its_graph() -> None:
 
 @pytest.mark.anyio
 async def test_of_a_large_plan_what_is_fresh_is_left_out() -> None:
-    many = [Asset(lambda: 1, name=f"a{number}") for number in range(MOST_ROWS + 50)]
+    many = [Asset(one, name=f"a{number}") for number in range(MOST_ROWS + 50)]
     async with Flowstone(store=MemoryStore()) as fs:
         assert "and 50 more steps to come" in shown(await fs.plan(assets=many))
         result = await fs.materialize(assets=many)
@@ -352,10 +316,10 @@ async def test_a_run_tells_how_each_asset_ended_and_the_line_that_failed() -> No
     for words in ("✓ materialized fine", "✗ failed hostile", "- skipped sums"):
         assert words in told
     assert "error: hostile failed: ValueError: </pre>" in told
-    assert 'raise ValueError(EVIL + "\\n" + "x" * 5_000)' in told
+    assert "raise ValueError(note + api_key[:0]" in told
     assert "bytes left out" in told
     assert "✗ hostile" in plain(result)
-    assert 'raise ValueError(EVIL + "\\n" + "x" * 5_000)' in plain(result)
+    assert "raise ValueError(note + api_key[:0]" in plain(result)
 
 
 @pytest.mark.anyio
