@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from flowstone.core.plan import Plan
     from flowstone.result import RunResult
 
+DOCS = Path(__file__).parents[2] / "docs"
 EVIL = "</pre></text><script>alert(1)</script><img src=x onerror='alert(2)'>\"&\x1b[31m\u202e\ud800"
 TAGS = """
 b details div g li path pre rect span strong style summary svg table tbody td text th thead title
@@ -226,6 +228,24 @@ def test_states_are_told_by_mark_word_and_legend_not_by_colour_alone() -> None:
     titles = ["".join(each.itertext()) for each in drawn.iter("{http://www.w3.org/2000/svg}title")]
     assert "fine: fresh" in titles
     assert "1 fresh" in str(drawn.get("aria-label"))
+
+
+def drawn_for_docs() -> str:
+    """The graph of the page on notebooks when ``rate`` was edited after a run."""
+    page = (DOCS / "notebooks.md").read_text("utf-8")
+    module = types.ModuleType("shop")
+    exec(page.split("```python\n")[1].split("```")[0], vars(module))  # noqa: S102 - our own page
+    whole = AssetGraph.from_module(module)
+    known = dict.fromkeys(whole.names, State("=", "fresh", "good"))
+    known["rate"] = State("~", "outdated", "todo", "code of notebook.rate changed")
+    for name in whole.dependents("rate", transitive=True):
+        known[name] = State("~", "perhaps outdated", "maybe")
+    return picture(whole, known, alone=True) + "\n"
+
+
+def test_the_picture_in_the_docs_is_what_is_drawn() -> None:
+    """If it is meant to differ, write ``drawn_for_docs()`` to the file."""
+    assert (DOCS / "notebook-graph.svg").read_text("utf-8") == drawn_for_docs()
 
 
 def test_an_empty_graph_is_no_picture() -> None:
