@@ -197,7 +197,7 @@ _INTERRUPTED = "interrupted: the work was cancelled, and what had been made is r
 @contextlib.contextmanager
 def _followed(arguments: dict[str, Any]) -> Iterator[None]:
     """In a notebook, a run that nobody listens to shows its progress."""
-    if "on_event" not in arguments and "ipykernel" in sys.modules:
+    if arguments.get("on_event") is None and "ipykernel" in sys.modules:
         # By name: the arrows between our modules point the other way.
         with import_module("flowstone.notebook.progress").shown() as listener:
             arguments["on_event"] = listener

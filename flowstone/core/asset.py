@@ -190,7 +190,7 @@ class Asset(Displayed, Generic[P, R]):
         self.__wrapped__ = fn
 
     def _docstring(self) -> str | None:
-        text = getattr(self._names and self._names.fn, "__doc__", None)
+        text = self._names.fn.__doc__ if self._names else None  # None has a docstring of its own
         return inspect.cleandoc(text) if isinstance(text, str) else None
 
     def _check_words(self) -> None:

@@ -46,13 +46,18 @@ def plan(drawn: Plan) -> dict[str, str]:
     lines = [f"{sign} {told}" if sign else told for sign, told in tables.table(drawn, now, folder)]
     remarks = tables.remarks(drawn.remarks, folder)
     html = block(
-        heading("Plan", text(tables.summary(drawn))),
+        heading(titled("Plan", drawn.request.partition), text(tables.summary(drawn))),
         _table(drawn, now) if len(drawn) else "",
         "".join(f"<div>{quiet(readable(remark))}</div>" for remark in remarks),
         _graph(drawn),
         label="Plan",
     )
     return {"text/html": html, "text/plain": "\n".join([*lines, *remarks])}
+
+
+def titled(what: str, partition: str | None) -> str:
+    """What is shown, and for which partition."""
+    return what if partition is None else f"{what} for {partition}"
 
 
 def _table(drawn: Plan, now: dt.datetime) -> str:

@@ -82,9 +82,9 @@ class Progress:
         self._ended.set()
         self._thread.join()
         if self._has_run and self._finished is not None:
-            self._show(_final(self._finished))
+            self._tell(_final(self._finished))
         elif self._is_shown:
-            self._show({"text/html": "", "text/plain": ""})
+            self._tell({"text/html": "", "text/plain": ""})
 
     def __call__(self, event: Event) -> None:
         """Take in one event; nothing is shown before the next renewal."""
@@ -118,10 +118,15 @@ class Progress:
         parts += [f'<span class="fs-q">{code(", ".join(told))}</span>'] if told else []
         return _bundle("".join(parts), plain)
 
+    def _tell(self, bundle: dict[str, str]) -> None:
+        # A front end that has gone must not stop a run that is being recorded.
+        with contextlib.suppress(Exception):
+            self._show(bundle)
+
     def _renew(self) -> None:
         while not self._ended.wait(PAUSE):
             self._is_shown = True
-            self._show(self.line())
+            self._tell(self.line())
 
 
 def _bar(part: float) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flowstone.notebook.markup import COLOURS, block, code, heading, text
 from flowstone.notebook.places import readable
+from flowstone.notebook.plans import titled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ _COLOURS = {"+": COLOURS["good"], "-": COLOURS["bad"], "@": COLOURS["new"]}
 def explanation(told: Explanation) -> dict[str, str]:
     """An explanation in HTML and text."""
     html = block(
-        heading(told.asset, text(told.headline)),
+        heading(titled(told.asset, told.partition), text(told.headline)),
         _list(told.reasons),
         label=f"Why: {told.asset}",
     )

@@ -23,7 +23,7 @@ from flowstone.notebook.markup import (
 )
 from flowstone.notebook.picture import picture
 from flowstone.notebook.places import readable
-from flowstone.notebook.plans import MOST_ROWS
+from flowstone.notebook.plans import MOST_ROWS, titled
 from flowstone.telling.frames import shown
 from flowstone.telling.words import (
     counted,
@@ -58,7 +58,7 @@ def run(result: RunResult) -> dict[str, str]:
     state, told = _headline(result)
     failed = list(result.failures.items())
     html = block(
-        heading("Run", mark(state), quiet(result.run_id)),
+        heading(titled("Run", result.run.partition), mark(state), quiet(result.run_id)),
         _table(result),
         "".join(_failure(*each) for each in failed[:_FAILURES_SHOWN]),
         _more(failed),
@@ -159,7 +159,7 @@ def _failure(name: str, failure: Failure) -> str:
     head = f'<b style="color:{COLOURS["bad"]}">error:</b> {code(name)} failed: '
     everything = folded("whole traceback", lines([whole])) if whole else ""
     told = f"{head}{text(readable(failure.line))}{lines(brief)}"
-    return f'<div class="fs-e" role="alert">{told}{everything}</div>'
+    return f'<div class="fs-e">{told}{everything}</div>'
 
 
 def _frames(failure: Failure) -> list[str]:

@@ -22,6 +22,7 @@ from flowstone.notebook.markup import State
 from flowstone.notebook.picture import GROUPED_FROM, MOST, picture
 from flowstone.notebook.places import readable
 from flowstone.notebook.plans import MOST_ROWS
+from flowstone.portal import glance
 from flowstone.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -182,6 +183,10 @@ def test_a_display_calls_no_function_of_the_users(monkeypatch: pytest.MonkeyPatc
     seen = Asset(one, observe=looking)
     assert shown(seen)
     assert shown(AssetGraph([seen]))
+
+
+def test_a_glance_opens_no_connection() -> None:
+    assert glance(lambda _: pytest.fail("it connected"), 1.0) is None
 
 
 class Unspeakable:

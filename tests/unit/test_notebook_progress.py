@@ -61,6 +61,16 @@ def test_a_run_that_executes_nothing_leaves_nothing() -> None:
     assert followed(RunStarted("r1", 3, 0), RunFinished("r1", "success"))[1] == []
 
 
+def test_a_front_end_that_has_gone_stops_no_run() -> None:
+    def gone(_: dict[str, str]) -> None:
+        raise OSError
+
+    progress = Progress(gone)
+    with progress:
+        progress(RunStarted("r1", 1, 1))
+        progress(DONE)
+
+
 def test_outside_of_a_kernel_there_is_none() -> None:
     with shown() as listener:
         assert listener is None
