@@ -248,7 +248,7 @@ def first() -> int:
 @asset
 def thread(first: int) -> int:
     print("go")
-    time.sleep(20)
+    time.sleep(60)
     return 2
 
 @asset
@@ -259,7 +259,7 @@ async def loop(first: int) -> int:
 
 def state() -> int:
     print("go")
-    time.sleep(20)
+    time.sleep(60)
     return 1
 
 @asset(observe=state)
@@ -292,7 +292,7 @@ def test_the_stop_button_cancels_the_run_wherever_it_is(tmp_path: Path) -> None:
             recorded = kernel.run("print(call(look))")
             assert recorded.startswith("('cancelled', ")
             assert f"('{name}', 'cancelled')" in recorded
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 50  # nothing ran to its end
         assert kernel.run("print(materialize(first)['first'])") == "1\n"
     finally:
         kernel.close()
