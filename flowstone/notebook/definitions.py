@@ -49,10 +49,8 @@ def graph(drawn: AssetGraph) -> dict[str, str]:
     names = drawn.execution_order()
     told = describe(drawn, known, names)
     svg = picture(drawn, known, names)
-    hint = quiet(
-        told if svg or not names else f"{told}: too many to draw; graph(x) draws what x needs"
-    )
-    html = block(heading("Graph", hint), scrolled(svg) if svg else "", label="Graph")
+    more = "" if svg or not names else ": too many to draw; graph(x) draws what x needs"
+    html = block(heading("Graph", quiet(told + more)), scrolled(svg) if svg else "", label="Graph")
     bundle = {"text/html": html, "text/plain": tree(drawn).rstrip("\n") or "an empty graph"}
     return bundle | ({"image/svg+xml": picture(drawn, known, names, alone=True)} if svg else {})
 
