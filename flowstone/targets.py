@@ -8,7 +8,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowstone.core.asset import AnyAsset
-from flowstone.core.dag import AssetGraph, assets_in, is_asset
+from flowstone.core.dag import AssetGraph, defined_in, is_asset
 from flowstone.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def collect(targets: Sequence[Target], assets: Assets | None) -> AssetGraph:
         given = [*plain, *given]
     if not modules and not given:
         modules = [sys.modules["__main__"]]
-    found = _assets(given) + [each for m in modules for each in assets_in(vars(m))]
+    found = _assets(given) + [each for m in modules for each in defined_in(vars(m))]
     if not found:
         names = ", ".join(module.__name__ for module in modules)
         msg = f"{names} has no assets; decorate a function with @asset, or pass assets=[...]"
@@ -106,5 +106,5 @@ def chosen(graph: AssetGraph, targets: Sequence[Target], exclude: tuple[str, ...
     named = _assets(targets)
     for target in targets:
         if isinstance(target, ModuleType):
-            named += assets_in(vars(target))
+            named += defined_in(vars(target))
     return graph.select(*selections, *(asset.name for asset in named), exclude=exclude)

@@ -59,7 +59,7 @@ class AssetGraph(Displayed):
 
         A dependency of an imported asset is looked up in the module that defines it.
         """
-        found = [asset for module in modules for asset in assets_in(vars(module))]
+        found = [asset for module in modules for asset in defined_in(vars(module))]
         return cls(_with_ancestors(found))
 
     @classmethod
@@ -158,7 +158,7 @@ def is_asset(value: object) -> bool:
     return issubclass(type(value), Asset)
 
 
-def assets_in(namespace: Mapping[str, Any]) -> list[AnyAsset]:
+def defined_in(namespace: Mapping[str, Any]) -> list[AnyAsset]:
     """The assets that a namespace defines now, once each.
 
     What was defined anew is left out where its old self has another name there, and so is the
@@ -362,6 +362,6 @@ def _with_ancestors(assets: Iterable[AnyAsset]) -> list[AnyAsset]:
 
 def _assets_of(namespace: Mapping[str, Any]) -> dict[str, list[AnyAsset]]:
     found: dict[str, dict[int, AnyAsset]] = {}
-    for asset in assets_in(namespace):
+    for asset in defined_in(namespace):
         found.setdefault(asset.name, {})[id(asset)] = asset
     return {name: list(assets.values()) for name, assets in found.items()}

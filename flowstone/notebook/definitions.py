@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.annotations import EMPTY
 from flowstone.core.config import MASK, display, is_secret
-from flowstone.core.dag import AssetGraph, assets_in
+from flowstone.core.dag import AssetGraph, defined_in
 from flowstone.core.render import tree
 from flowstone.errors import FlowstoneError
 from flowstone.notebook import states
@@ -143,8 +143,8 @@ def _around(shown: AnyAsset) -> AssetGraph | None:
 
     None if no graph can be built with it.
     """
-    own = assets_in(shown.namespace)
-    main = assets_in(vars(sys.modules["__main__"]))
+    own = defined_in(shown.namespace)
+    main = defined_in(vars(sys.modules["__main__"]))
     for found in ([*main, *own], own, [shown]):
         unique = list({id(each): each for each in found}.values())
         try:

@@ -11,7 +11,7 @@ import pytest
 import rustworkx as rx
 
 from flowstone import Asset, AssetGraph, From, asset
-from flowstone.core.dag import assets_in
+from flowstone.core.dag import defined_in
 from flowstone.errors import (
     CycleError,
     DefinitionError,
@@ -376,4 +376,4 @@ def test_what_was_defined_anew_is_found_once_whatever_else_still_holds_its_old_s
     exec("@asset\ndef a(): return 1\nb = Asset(name='b')", space)  # noqa: S102 - as a cell is run
     space |= {"_": space["a"], "_7": space["a"], "kept": space["a"], "__": space["b"]}
     exec("@asset\ndef a(): return 2\nb = Asset(name='b')", space)  # noqa: S102 - as a cell is run
-    assert sorted(map(id, assets_in(space))) == sorted([id(space["a"]), id(space["b"])])
+    assert sorted(map(id, defined_in(space))) == sorted([id(space["a"]), id(space["b"])])
