@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flowstone.portal import plan as plan
     from flowstone.portal import why as why
     from flowstone.result import RunResult as RunResult
+    from flowstone.targets import graph as graph
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _HOMES = {
     "RunResult": "flowstone.result",
     "accept": "flowstone.portal",
     "asset": "flowstone.core.asset",
+    "graph": "flowstone.targets",
     "invalidate": "flowstone.portal",
     "materialize": "flowstone.portal",
     "materialize_async": "flowstone.portal",
@@ -60,6 +62,7 @@ __all__ = [
     "RunResult",
     "accept",
     "asset",
+    "graph",
     "invalidate",
     "materialize",
     "materialize_async",

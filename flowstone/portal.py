@@ -13,10 +13,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import functools
 import inspect
 import os
+import sys
 import threading
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import anyio
@@ -27,11 +30,15 @@ from flowstone.errors import DatabaseUnavailableError, FlowstoneError
 from flowstone.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from concurrent.futures import Future
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+#: Seconds after which a loop that waits for our thread wakes up to see whether it is interrupted.
+_NAP = 0.25
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -81,6 +88,10 @@ class _Portal:
     def is_here(self) -> bool:
         """Whether this is the portal's own thread: inside an async asset."""
         return self._thread == threading.get_ident()
+
+    def has_open(self, settings: Settings) -> bool:
+        """Whether a connection with these settings is open."""
+        return settings in self._open
 
     async def run_here(self, work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> T:
         """Do ``work`` on the loop that runs already, the portal's own."""
@@ -149,6 +160,52 @@ def call(work: Callable[[Flowstone], Awaitable[T]], **settings: Any) -> T:
         raise
 
 
+def glance(work: Callable[[Flowstone], Awaitable[T]], seconds: float) -> T | None:
+    """What ``work`` gives on the default connection, if that is open and answers in time.
+
+    For displays: it opens no connection, starts no server, raises nothing and gives None instead.
+    """
+    with contextlib.suppress(Exception):
+        if not _portal.is_here and _portal.has_open(Settings.load()):
+            job = _portal.submit(work)
+            try:
+                return job.future.result(seconds)
+            finally:
+                job.future.cancel()
+    return None
+
+
+@contextlib.contextmanager
+def _shortened() -> Iterator[None]:
+    """Have IPython show an interrupt as one line, and an error of ours without our frames."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        vars(error)["_render_traceback_"] = lambda: [_INTERRUPTED]
+        raise
+    except FlowstoneError as error:
+        if "IPython" in sys.modules:
+            module = import_module("flowstone.notebook.tracebacks")
+            vars(error)["_render_traceback_"] = functools.partial(module.brief, error)
+        raise
+
+
+_INTERRUPTED = "interrupted: the work was cancelled, and what had been made is recorded"
+
+
+@contextlib.contextmanager
+def _followed(arguments: dict[str, Any]) -> Iterator[None]:
+    """In a notebook, a run that nobody listens to shows its progress."""
+    if arguments.get("on_event") is None and "ipykernel" in sys.modules:
+        # By name: the arrows between our modules point the other way.
+        with import_module("flowstone.notebook.progress").shown() as listener:
+            arguments["on_event"] = listener
+            yield
+    else:
+        yield
+
+
 def close() -> None:
     """Close the default connections; the next call opens what it needs again."""
     _portal.close()
@@ -157,12 +214,15 @@ def close() -> None:
 atexit.register(close)
 
 
-def _blocking(method: Callable[Concatenate[Flowstone, P], Awaitable[T]]) -> Callable[P, T]:
+def _blocking(
+    method: Callable[Concatenate[Flowstone, P], Awaitable[T]], *, is_run: bool = False
+) -> Callable[P, T]:
     """A method of the connection as a function that waits, with the same parameters."""
 
     def blocking(*args: P.args, **kwargs: P.kwargs) -> T:
         __tracebackhide__ = True
-        return call(lambda fs: method(fs, *args, **kwargs))
+        with _shortened(), _followed(kwargs) if is_run else contextlib.nullcontext():
+            return call(lambda fs: method(fs, *args, **kwargs))
 
     return _like(method, blocking)
 
@@ -176,16 +236,28 @@ def _awaiting(
         __tracebackhide__ = True
         if _portal.is_here:
             return await _portal.run_here(lambda fs: method(fs, *args, **kwargs))
-        job = _portal.submit(lambda fs: method(fs, *args, **kwargs))
-        try:
-            return await asyncio.wrap_future(job.future)
-        except FlowstoneError as error:
-            raise error.with_traceback(None)  # noqa: B904 - its cause is the user's own exception
-        except asyncio.CancelledError:
-            await asyncio.to_thread(job.stop)
-            raise
+        with _shortened(), _followed(kwargs):
+            job = _portal.submit(lambda fs: method(fs, *args, **kwargs))
+            try:
+                return await _waited(job.future)
+            except FlowstoneError as error:
+                raise error.with_traceback(None)  # noqa: B904 - its cause is the user's exception
+            except asyncio.CancelledError:
+                await asyncio.to_thread(job.stop)
+                raise
 
     return _like(method, awaiting)
+
+
+async def _waited(future: Future[T]) -> T:
+    """The result of work on our thread; being cancelled leaves the work alone.
+
+    ipykernel notices its stop button only when the loop it shares with us wakes up by itself.
+    """
+    waiting = asyncio.wrap_future(future)
+    while not waiting.done():
+        await asyncio.wait([waiting], timeout=_NAP)
+    return waiting.result()
 
 
 def _like(method: Callable[..., Any], function: F) -> F:
@@ -198,7 +270,7 @@ def _like(method: Callable[..., Any], function: F) -> F:
     return function
 
 
-materialize = _blocking(Flowstone.materialize)
+materialize = _blocking(Flowstone.materialize, is_run=True)
 """``Flowstone.materialize`` on a connection of the settings of now, in scripts and notebooks."""
 
 materialize_async = _awaiting(Flowstone.materialize)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flowstone.core.display import Displayed
 from flowstone.errors import RunFailedError, ValueLostError
 from flowstone.runner.step import Input
+from flowstone.telling.words import describe_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from flowstone.core.plan import Plan
     from flowstone.core.records import Materialization
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from flowstone.values import ValueStore
 
 
-class RunResult:
+class RunResult(Displayed):
     """How a run ended, and the values of its assets.
 
     ``result["revenue"]`` decodes that asset's value; each call gives a fresh copy of a mutable
@@ -83,13 +85,6 @@ class RunResult:
 
     def __repr__(self) -> str:
         return f"<RunResult {self.run_id}: {describe_counts(self.run.counts)}>"
-
-
-def describe_counts(counts: Mapping[str, int]) -> str:
-    """``"2 materialized, 1 reused"``, or that there was nothing to do."""
-    order = ("materialized", "reused", "verified", "differs", "failed", "skipped", "cancelled")
-    told = [f"{counts[name]} {name}" for name in order if counts.get(name)]
-    return ", ".join(told) or "nothing to do"
 
 
 def run_failed(result: RunResult) -> RunFailedError:

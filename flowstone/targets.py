@@ -9,7 +9,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowstone.core.asset import AnyAsset
-from flowstone.core.dag import AssetGraph, assets_in, is_asset
+from flowstone.core.dag import AssetGraph, assets_in, defined_in, is_asset
 from flowstone.core.resources import Offered, Providers
 from flowstone.errors import ConfigError, TargetError
 
@@ -54,13 +54,28 @@ def collect(
         given = [*plain, *given]
     if not modules and not given:
         modules = [sys.modules["__main__"]]
-    found = assets_in([*given, *(value for m in modules for value in vars(m).values())])
+    found = assets_in(given) + [each for m in modules for each in defined_in(vars(m))]
     if not found:
         names = ", ".join(module.__name__ for module in modules)
         msg = f"{names} has no assets; decorate a function with @asset, or pass assets=[...]"
         raise TargetError(msg)
     offered = replace(offered, namespaces=tuple(map(vars, modules)))
     return AssetGraph.from_targets(found, resources=offered)
+
+
+def graph(*targets: Target, assets: Assets | None = None) -> AssetGraph:
+    """The graph of some targets and all they need; of all that is defined here, without any.
+
+    Args:
+        targets: assets, modules or selections, as for ``materialize``.
+        assets: where names are looked up, as for ``materialize``.
+
+    Raises:
+        DefinitionError: if the graph can't be built; all errors at once.
+        SelectionError: if a selection can't be read or matches nothing.
+    """
+    whole = collect(targets, assets)
+    return whole.part(chosen(whole, targets, ()))
 
 
 def _check_listable(assets: object) -> None:
@@ -97,5 +112,5 @@ def chosen(graph: AssetGraph, targets: Sequence[Target], exclude: tuple[str, ...
     named = assets_in(targets)
     for target in targets:
         if isinstance(target, ModuleType):
-            named += assets_in(vars(target).values())
+            named += defined_in(vars(target))
     return graph.select(*selections, *(asset.name for asset in named), exclude=exclude)

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from flowstone import log
-from flowstone.cli import options, output, tables
+from flowstone.cli import options, output
 from flowstone.cli.faults import FAILED
 from flowstone.cli.targets import load
-from flowstone.cli.words import counted
 from flowstone.settings import Settings
 from flowstone.sources import codes
+from flowstone.telling import tables
+from flowstone.telling.words import counted
 
 
 @click.command()

@@ -11,12 +11,12 @@ import anyio
 import click
 
 from flowstone.cli import options
-from flowstone.cli.words import ago, relative
 from flowstone.settings import Settings
 from flowstone.store import schema
 from flowstone.store.connect import connect, describe, open_store, server
 from flowstone.store.embedded import EmbeddedServer
 from flowstone.store.queries import Queries
+from flowstone.telling.words import ago, relative
 
 if TYPE_CHECKING:
     from flowstone.core.records import Run

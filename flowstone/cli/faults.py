@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from flowstone.cli.words import printable, relative
 from flowstone.errors import (
     AcceptError,
     DefinitionError,
@@ -20,6 +19,7 @@ from flowstone.errors import (
     SelectionError,
     SettingsError,
 )
+from flowstone.telling.words import printable, relative
 
 FAILED, MISTAKEN, UNAVAILABLE, UNMATCHED = 1, 2, 3, 4
 _MISTAKES = (

@@ -11,11 +11,13 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from flowstone.cli.progress import MARKS, Line
-from flowstone.cli.words import counted, duration
+from flowstone.telling.tables import ENDINGS
+from flowstone.telling.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from flowstone.cli.progress import Line
 
 _STYLES = {
     "materialized": "green",
@@ -62,7 +64,9 @@ class LiveScreen:
             label, colon, rest = line.name.partition("error: ")
             text = Text(label).append(colon, "bold red").append(rest)
         else:
-            text = Text().append(MARKS[line.ending], _STYLES[line.ending]).append(f" {line.name}  ")
+            text = (
+                Text().append(ENDINGS[line.ending], _STYLES[line.ending]).append(f" {line.name}  ")
+            )
             text.append(f"{line.time:>7}  ", "bright_black").append(line.rest)
         text.rstrip()
         self._console.print(text, soft_wrap=True)

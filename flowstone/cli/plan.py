@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from flowstone import log
-from flowstone.cli import options, output, tables
+from flowstone.cli import options, output
 from flowstone.cli.faults import FAILED
 from flowstone.portal import call
 from flowstone.settings import Settings
+from flowstone.telling import tables
 
 if TYPE_CHECKING:
     from flowstone.core.plan import Plan

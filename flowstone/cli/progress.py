@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from flowstone.cli.frames import shown
-from flowstone.cli.words import ago, counted, duration, printable, relative, up_to_date
-from flowstone.result import describe_counts
 from flowstone.runner.events import RunFinished, StepFinished, StepStarted
+from flowstone.telling.frames import shown
+from flowstone.telling.tables import ENDINGS
+from flowstone.telling.words import ago, counted, duration, outcome, printable, relative, up_to_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from flowstone.core.plan import Plan
     from flowstone.runner.events import Ending, Event
 
-MARKS: dict[Ending, str] = {
-    "materialized": "✓",
-    "reused": "=",
-    "failed": "✗",
-    "skipped": "-",
-    "cancelled": "-",
-    "verified": "=",
-    "differs": "✗",
-}
 _NAME_WIDTH = 40
 _FRESH_SHOWN = 3
 _CANCELLED_SHOWN = 3
@@ -44,7 +35,7 @@ class Line(NamedTuple):
 
     def plain(self) -> str:
         """The line without colours."""
-        head = f"{MARKS[self.ending]} {self.name}" if self.ending else self.name
+        head = f"{ENDINGS[self.ending]} {self.name}" if self.ending else self.name
         return f"{head}  {self.time:>7}  {self.rest}".rstrip()
 
 
@@ -180,10 +171,7 @@ class Progress:
             moved = len(self._plan.moved) if self._plan is not None else 0
             history = f", {moved} of them from history" if moved else ""
             return f"nothing to do: {up_to_date(counts.get('reused', 0))}{history}  {run}"
-        told, time_taken = describe_counts(counts), duration(finished.duration_ms)
-        if finished.status == "cancelled":
-            return f"interrupted after {time_taken}: {told}, all recorded  {run}"
-        return f"{told} in {time_taken}  {run}"
+        return f"{outcome(finished)}  {run}"
 
     def _show(self, line: Line) -> None:
         if not self._view.quiet:

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowstone.cli.frames import shown, syntax
-from flowstone.core.dag import AssetGraph, assets_in
+from flowstone.core.dag import AssetGraph, defined_in
 from flowstone.errors import EmptySelectionError, TargetError, did_you_mean
 from flowstone.runner.failure import describe
+from flowstone.telling.frames import shown, syntax
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ def load(text: str) -> Target:
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.insert(0, str(Path.cwd()))
     module = _file(label) if _is_path(label) else _module(label)
-    own = [asset.name for asset in assets_in(vars(module).values())]
+    own = [asset.name for asset in defined_in(vars(module))]
     if not own:
         raise TargetError(f"{label} has no assets; decorate a function in it with @asset")
     return Target(label, AssetGraph.from_module(module), tuple(own), selection)

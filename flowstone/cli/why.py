@@ -11,10 +11,10 @@ import click
 
 from flowstone import log
 from flowstone.cli import options, output
-from flowstone.cli.words import printable, relative
 from flowstone.errors import TargetError
 from flowstone.portal import call
 from flowstone.settings import Settings
+from flowstone.telling.words import printable, relative
 
 if TYPE_CHECKING:
     from flowstone.api import Flowstone

@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from flowstone.core.annotations import Names, checked, name_of, named
+from flowstone.core.display import Displayed
 from flowstone.core.outputs import Outputs, output_names, output_types
 from flowstone.core.signature import Parameter, read_observers, read_parameters
 from flowstone.errors import DefinitionError, SignatureError
@@ -35,7 +36,7 @@ _JOINTS = re.compile(r"[./-]")
 _NAME_BYTES = 512
 
 
-class Asset(Generic[P, R]):
+class Asset(Displayed, Generic[P, R]):
     """A named data artifact and the function that makes it.
 
     Calling an asset calls the function. ``@asset`` builds one from a function; without a
@@ -281,7 +282,7 @@ class Asset(Generic[P, R]):
         self.__wrapped__ = fn
 
     def _docstring(self) -> str | None:
-        text = getattr(self._names and self._names.fn, "__doc__", None)
+        text = self._names.fn.__doc__ if self._names else None  # None has a docstring of its own
         return inspect.cleandoc(text) if isinstance(text, str) else None
 
     def _check_words(self) -> None:

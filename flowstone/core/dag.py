@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import rustworkx as rx
 
 from flowstone.core.asset import AnyAsset, Asset
+from flowstone.core.display import Displayed
 from flowstone.core.edges import mismatches
 from flowstone.core.resources import OF_CALL, OF_CONNECTION, Offered, bind, gather, unusable
 from flowstone.core.selection import select
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
 
 #: How many names are compared, in all, to find the nearest of unknown ones.
 _COMPARISONS = 500_000
+#: Under what names a notebook keeps what its cells showed.
+_OUTPUTS = re.compile(r"_{1,3}|_\d+")
 
 
-class AssetGraph:
+class AssetGraph(Displayed):
     """Assets and their dependencies, checked: every name known and unique, no cycle.
 
     ``rx`` is the graph itself, a ``rustworkx.PyDiGraph`` whose nodes are the assets and whose
@@ -79,7 +83,7 @@ class AssetGraph:
         A dependency of an imported asset is looked up in the module that defines it.
         """
         spaces = tuple(map(vars, modules))
-        found = assets_in(value for space in spaces for value in space.values())
+        found = [asset for space in spaces for asset in defined_in(space)]
         offered = replace(Offered.of(resources), namespaces=spaces)
         return cls(_with_ancestors(found), resources=offered)
 
@@ -102,6 +106,11 @@ class AssetGraph:
             {**mine.given, **resources}, {**standing, **mine.standing}, mine.namespaces
         )
         return AssetGraph([asset.original for asset in self], resources=offered)
+
+    def part(self, names: Iterable[str]) -> AssetGraph:
+        """The graph of some assets and all they need."""
+        needed = [self[name].original for name in self.execution_order(*names)]
+        return AssetGraph(needed, resources=self._offered)
 
     @staticmethod
     def check_cycles(assets: Iterable[AnyAsset]) -> None:
@@ -216,6 +225,21 @@ def assets_in(values: Iterable[object]) -> list[AnyAsset]:
     """The assets among some values; a function with several outputs counts as these."""
     found: list[Any] = [value for value in values if is_asset(value)]
     return [each for value in found for each in (value.outputs.values() or (value,))]
+
+
+def defined_in(namespace: Mapping[str, Any]) -> list[AnyAsset]:
+    """The assets that a namespace defines now, once each.
+
+    What was defined anew is left out where its old self has another name there, and so is the
+    history of a notebook's outputs (``_``, ``_12``).
+    """
+    has_past = "_oh" in namespace
+    found = [
+        _present(value)
+        for name, value in list(namespace.items())
+        if is_asset(value) and not (has_past and _OUTPUTS.fullmatch(name))
+    ]
+    return assets_in({id(asset): asset for asset in found}.values())
 
 
 def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str], dict[str, int]]:
@@ -450,6 +474,6 @@ def _with_ancestors(assets: Iterable[AnyAsset]) -> list[AnyAsset]:
 
 def _assets_of(namespace: Mapping[str, Any]) -> dict[str, list[AnyAsset]]:
     found: dict[str, dict[int, AnyAsset]] = {}
-    for value in assets_in(list(namespace.values())):
-        found.setdefault(value.name, {})[id(value)] = value
+    for asset in defined_in(namespace):
+        found.setdefault(asset.name, {})[id(asset)] = asset
     return {name: list(assets.values()) for name, assets in found.items()}

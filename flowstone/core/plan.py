@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from flowstone.core.cause import Cause, in_words
 from flowstone.core.code import UNKNOWN_CODE, Code
 from flowstone.core.config import NO_CONFIG, Config
+from flowstone.core.display import Displayed
 from flowstone.core.ingredients import Ingredients
 from flowstone.core.outside import NOTHING_OBSERVED, Observed
 from flowstone.errors import UnknownDependencyError
@@ -130,7 +131,7 @@ _ORIGINS: dict[Origin, str] = {
 }
 
 
-class Plan:
+class Plan(Displayed):
     """What a run would do: one ``Step`` for every asset concerned, dependencies first."""
 
     def __init__(

@@ -261,10 +261,11 @@ class _Execution:
             status = "cancelled"
         elif self._report.unclosed:
             status = "failed"
-        ended = {"status": status, "counts": dict(endings), "completed_at": now()}
+        ended_at = now()
+        ended = {"status": status, "counts": dict(endings), "completed_at": ended_at}
         self._report.run = run = self._run.model_copy(update=ended)
         await self._tools.store.finish_run(run)
-        duration = (now() - run.started_at).total_seconds() * 1000
+        duration = (ended_at - run.started_at).total_seconds() * 1000
         self._tools.tell(RunFinished(run.run_id, status, run.counts, duration))
 
     async def _step(self, numbers: list[int]) -> None:

@@ -11,10 +11,7 @@ import pytest
 
 from flowstone.cli import faults
 from flowstone.cli.app import COMMANDS, DB_COMMANDS, Interrupts, Terminated, flowstone
-from flowstone.cli.frames import shown, syntax
 from flowstone.cli.progress import PlainScreen, Progress, View
-from flowstone.cli.tables import document, summary, table, why
-from flowstone.cli.words import ago, counted, duration, printable, relative, up_to_date
 from flowstone.core.asset import Asset
 from flowstone.core.cause import Cause
 from flowstone.core.code import Code
@@ -43,6 +40,9 @@ from flowstone.runner.events import (
     StepStarted,
 )
 from flowstone.runner.failure import describe
+from flowstone.telling.frames import shown, syntax
+from flowstone.telling.tables import document, summary, table, why
+from flowstone.telling.words import ago, counted, duration, printable, relative, up_to_date
 
 NOW = dt.datetime(2025, 1, 15, 12, tzinfo=dt.UTC)
 HERE = Path("/project")

@@ -11,6 +11,7 @@ import pytest
 import rustworkx as rx
 
 from flowstone import Asset, AssetGraph, From, asset
+from flowstone.core.dag import defined_in
 from flowstone.errors import (
     CycleError,
     DefinitionError,
@@ -367,3 +368,12 @@ def test_a_ring_of_many_is_found_quickly() -> None:
     with pytest.raises(CycleError) as told:
         AssetGraph.check_cycles(ring)
     assert len(told.value.cycle) == 5_000
+
+
+def test_what_was_defined_anew_is_found_once_whatever_else_still_holds_its_old_self() -> None:
+    """A notebook keeps what its cells showed, and people keep other names."""
+    space: dict[str, Any] = {"asset": asset, "Asset": Asset, "_oh": {}}
+    exec("@asset\ndef a(): return 1\nb = Asset(name='b')", space)  # noqa: S102 - as a cell is run
+    space |= {"_": space["a"], "_7": space["a"], "kept": space["a"], "__": space["b"]}
+    exec("@asset\ndef a(): return 2\nb = Asset(name='b')", space)  # noqa: S102 - as a cell is run
+    assert sorted(map(id, defined_in(space))) == sorted([id(space["a"]), id(space["b"])])

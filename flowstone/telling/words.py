@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from flowstone.runner.events import RunFinished
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_KILO = 1000
 
 
 def duration(milliseconds: float) -> str:
@@ -33,6 +37,18 @@ def ago(moment: dt.datetime, now: dt.datetime) -> str:
     return "just now"
 
 
+def size(number: int) -> str:
+    """A number of bytes: ``12 B``, ``3.4 kB``, ``1.2 GB``."""
+    if number < _KILO:
+        return f"{number} B"
+    shown = float(number)
+    for unit in ("kB", "MB", "GB"):
+        shown /= _KILO
+        if round(shown, 1) < _KILO:
+            return f"{shown:.1f} {unit}"
+    return f"{shown / _KILO:,.1f} TB"
+
+
 def counted(number: int, noun: str) -> str:
     """``1 asset``, ``8 assets``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
@@ -41,6 +57,21 @@ def counted(number: int, noun: str) -> str:
 def up_to_date(number: int) -> str:
     """``1 asset is up to date``, ``8 assets are up to date``."""
     return f"{counted(number, 'asset')} {'is' if number == 1 else 'are'} up to date"
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """``"2 materialized, 1 reused"``, or that there was nothing to do."""
+    order = ("materialized", "reused", "verified", "differs", "failed", "skipped", "cancelled")
+    told = [f"{counts[name]} {name}" for name in order if counts.get(name)]
+    return ", ".join(told) or "nothing to do"
+
+
+def outcome(finished: RunFinished) -> str:
+    """How a run ended that had something to do: its counts, and how long it took."""
+    told, time_taken = describe_counts(finished.counts), duration(finished.duration_ms)
+    if finished.status == "cancelled":
+        return f"interrupted after {time_taken}: {told}, all recorded"
+    return f"{told} in {time_taken}"
 
 
 def relative(text: str, folder: Path) -> str:

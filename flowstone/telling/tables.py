@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flowstone.cli.words import ago, duration, relative, up_to_date
+from flowstone.telling.words import ago, duration, relative, up_to_date
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 
     from flowstone.core.code import Remark
     from flowstone.core.plan import Plan, Step
+    from flowstone.runner.events import Ending
 
+#: How a step ended, in one character.
+ENDINGS: dict[Ending, str] = {
+    "materialized": "✓",
+    "reused": "=",
+    "failed": "✗",
+    "skipped": "-",
+    "cancelled": "-",
+    "verified": "=",
+    "differs": "✗",
+}
 HEAD = (" ", "asset", "last ok", "est.", "why")
 
 _WORTH_TELLING_MS = 100
@@ -40,7 +51,7 @@ def document(plan: Plan) -> dict[str, Any]:
 
 def table(plan: Plan, now: dt.datetime, folder: Path) -> list[tuple[str, str]]:
     """The plan's lines as mark and text: a head, one for each step, and the counts."""
-    rows = [HEAD, *(_row(step, now) for step in plan)]
+    rows = [HEAD, *(row(step, now) for step in plan)]
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[1:4]]
     lines = [
         (mark, f"{name:<{widths[0]}}  {last:<{widths[1]}}  {est:>{widths[2]}}  {why}")
@@ -82,7 +93,8 @@ def _some(names: list[str]) -> str:
     return ", ".join(names)
 
 
-def _row(step: Step, now: dt.datetime) -> tuple[str, str, str, str, str]:
+def row(step: Step, now: dt.datetime) -> tuple[str, str, str, str, str]:
+    """A step's mark, name, when it was last made, its estimated duration, and its causes."""
     made = step.current
     last = ago(made.completed_at, now) if made and made.completed_at else "-"
     estimate = _estimate(step)
