@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import types
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar
@@ -195,8 +194,6 @@ def test_what_says_nothing_of_the_value_passes() -> None:
 
 def test_one_name_in_two_modules_may_mean_two_things() -> None:
     source = "from __future__ import annotations\nfrom flowstone import asset\n"
-    for name in ("first", "second"):
-        sys.modules.setdefault(name, types.ModuleType(name))
     first = module("first", source + "class Row: ...\n@asset\ndef rows() -> Row: ...\n")
     second = module("second", source + "class Row: ...\n@asset\ndef total(rows: Row) -> int: ...\n")
     third = module(
