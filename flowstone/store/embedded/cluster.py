@@ -75,7 +75,9 @@ def _run_initdb(
 
 
 def _was_killed(done: subprocess.CompletedProcess[str]) -> bool:
-    return done.returncode < 0 or "terminated by signal" in done.stdout
+    # its children are called through a shell, which says it with a code
+    told = ("terminated by signal", "exit code 137")
+    return done.returncode < 0 or any(words in done.stdout for words in told)
 
 
 def _initdb(data: Path, binaries: Binaries) -> list[str]:

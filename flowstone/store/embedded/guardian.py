@@ -251,12 +251,14 @@ def _supervise(order: Order, lock: int) -> NoReturn:
         was_killed = server.wait() < 0
         _end_orphans()
         lock = open_lock(base, "server.lock")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        # shared: whoever looks takes the lock for free as soon as the server's processes are gone
+        fcntl.flock(lock, fcntl.LOCK_SH)
         start = open_lock(base, "start.lock")
         settled = time.monotonic() - began > _SETTLED_S
         # whoever holds start.lock decides for itself, and its guardian waits for our end
         if not (was_killed and settled and try_exclusive(start) and _is_wanted(base)):
             os._exit(0)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def main(order: Order) -> None:
