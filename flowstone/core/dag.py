@@ -43,6 +43,7 @@ class AssetGraph:
         self._assets, problems = _by_name(assets)
         for asset in self._assets.values():
             problems += asset.problems
+        for asset in _definitions(self._assets):
             if asset.config:
                 problems += _clashes(asset, self._assets)
         self._makers, wrong = _makers(self._assets)
@@ -261,6 +262,11 @@ def _makers(
     return found, problems
 
 
+def _definitions(assets: Mapping[str, AnyAsset]) -> Iterable[AnyAsset]:
+    """What was decorated: a function with several outputs is one definition."""
+    return {id(asset.maker or asset): asset.maker or asset for asset in assets.values()}.values()
+
+
 def _no_asset(value: object) -> DefinitionError:
     shown = getattr(value, "__name__", None) or f"a value of type {type(value).__name__}"
     return DefinitionError(f"{shown} is no asset; decorate it with @asset")
@@ -305,7 +311,7 @@ class _Unknown:
         self._left = _COMPARISONS
         self.problems = [
             self._problem(asset, parameter, source)
-            for asset in assets.values()
+            for asset in _definitions(assets)
             for parameter, source in asset.edges
             if source not in assets
         ]
