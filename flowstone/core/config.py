@@ -112,12 +112,16 @@ def resolve(graph: AssetGraph, overrides: Mapping[str, Any]) -> dict[str, Config
     errors: list[DefinitionError] = []
     given = _by_asset(graph, overrides, errors)
     resolved: dict[str, Config] = {}
+    of_makers: dict[int, Config] = {}
     for asset in graph:
-        if asset.config:
-            resolved[asset.name] = config = Config()
+        maker = asset.maker or asset
+        if asset.config and id(maker) in of_makers:
+            resolved[asset.name] = of_makers[id(maker)]
+        elif asset.config:
+            resolved[asset.name] = of_makers[id(maker)] = config = Config()
             for parameter in asset.config:
                 try:
-                    _resolve_one(asset, parameter, given.get(asset.name, {}), config)
+                    _resolve_one(maker, parameter, given.get(asset.name, {}), config)
                 except ConfigError as error:
                     errors.append(error)
     DefinitionErrors.raise_any(errors)
@@ -233,11 +237,11 @@ def _by_asset(
             errors.append(ConfigError(msg))
             continue
         names = several or [name]
-        name = names[0]
-        known = [parameter.name for parameter in graph[name].config]
+        asked = graph[names[0]].maker or graph[names[0]]
+        known = [parameter.name for parameter in asked.config]
         errors += [
             ConfigError(
-                f"config: {graph[name].label} has no config parameter {safe_repr(unknown, 80)}"
+                f"config: {asked.label} has no config parameter {safe_repr(unknown, 80)}"
                 + (did_you_mean(str(unknown), known) or f"; it has {', '.join(known) or 'none'}")
             )
             for unknown in entries

@@ -64,6 +64,7 @@ class AssetGraph(Displayed):
             problems += bind(self._assets, self.resources)
         for asset in self._assets.values():
             problems += asset.problems
+        for asset in _definitions(self._assets):
             if asset.config:
                 problems += _clashes(asset, self._assets)
         self._makers, wrong = _makers(self._assets)
@@ -323,6 +324,11 @@ def _makers(
     return found, problems
 
 
+def _definitions(assets: Mapping[str, AnyAsset]) -> Iterable[AnyAsset]:
+    """What was decorated: a function with several outputs is one definition."""
+    return {id(asset.maker or asset): asset.maker or asset for asset in assets.values()}.values()
+
+
 def _no_asset(value: object) -> DefinitionError:
     shown = getattr(value, "__name__", None) or f"a value of type {type(value).__name__}"
     return DefinitionError(f"{shown} is no asset; decorate it with @asset")
@@ -372,7 +378,7 @@ class _Unknown:
         self._left = _COMPARISONS
         self.problems = [
             self._problem(asset, parameter, source)
-            for asset in assets.values()
+            for asset in _definitions(assets)
             for parameter, source in asset.edges
             if source not in assets
         ]

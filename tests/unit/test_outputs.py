@@ -242,6 +242,20 @@ class TestMistakes:
         told = problem(Asset(pair, outputs=["a", "b"]), Asset(pair, outputs=["c", "d"]))
         assert told.count("two assets are named") == 1
 
+    def test_what_a_function_lacks_is_told_once(self) -> None:
+        def parts(nowhere: int) -> tuple[int, int]:
+            return 1, 2
+
+        told = problem(Asset(parts, outputs=["a", "b"]))
+        assert told.startswith("asset 'parts' (")
+        assert told.count("nowhere") == 1
+
+    def test_config_and_an_output_of_one_name_are_told_once(self) -> None:
+        def parts(a: int = 1) -> tuple[int, int]:
+            return 1, 2
+
+        assert problem(Asset(parts, outputs=["a", "b"])).count("has a default") == 1
+
     def test_a_ring_through_an_output_is_told(self) -> None:
         def looped(b: int) -> tuple[int, int]:
             return 1, 2
@@ -254,6 +268,13 @@ class TestConfig:
         found = configs.resolve(graph(), {"split.at": 3})
         assert found["train"].values == found["test"].values == {"at": 3}
         assert configs.resolve(graph(), {"split": {"at": 3}}) == found
+
+    def test_wrong_config_is_told_once_of_the_function(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            configs.resolve(graph(), {"split.at": "many"})
+        assert str(caught.value).startswith("config split.at = 'many'")
+        with pytest.raises(ConfigError, match=r"asset 'split' \(.* has no config parameter 'ta'"):
+            configs.resolve(graph(), {"split.ta": 1})
 
     def test_config_of_one_output_alone_is_refused(self) -> None:
         with pytest.raises(ConfigError, match=r"set 'split\.parameter'"):
