@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from flowstone.portal import plan as plan
     from flowstone.portal import why as why
     from flowstone.result import RunResult as RunResult
+    from flowstone.values.io import IOManager as IOManager
+    from flowstone.values.io import Product as Product
 
 __version__ = "0.1.0"
 
@@ -33,8 +35,10 @@ _HOMES = {
     "DataVersion": "flowstone.core.outside",
     "Flowstone": "flowstone.api",
     "From": "flowstone.core.annotations",
+    "IOManager": "flowstone.values.io",
     "InputPath": "flowstone.core.outside",
     "Plan": "flowstone.core.plan",
+    "Product": "flowstone.values.io",
     "RunResult": "flowstone.result",
     "accept": "flowstone.portal",
     "asset": "flowstone.core.asset",
@@ -52,8 +56,10 @@ __all__ = [
     "DataVersion",
     "Flowstone",
     "From",
+    "IOManager",
     "InputPath",
     "Plan",
+    "Product",
     "RunResult",
     "accept",
     "asset",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flowstone.core.records import Materialization
     from flowstone.runner.events import Ending
     from flowstone.runner.run import Report
-    from flowstone.values import ValueStore
+    from flowstone.values import Keeper
 
 
 class RunResult:
@@ -32,7 +32,7 @@ class RunResult:
         plan: Plan,
         report: Report,
         rows: Sequence[Materialization],
-        values: ValueStore,
+        values: Keeper,
     ) -> None:
         self.run_id = run_id
         self.plan = plan

@@ -67,6 +67,8 @@ class Asset(Generic[P, R]):
         always: bool = False,
         aliases: Iterable[str] = (),
         keep: bool = True,
+        share: bool = False,
+        io: Any = "default",
     ) -> None:
         if fn is not None:
             self._dress(fn)
@@ -86,6 +88,8 @@ class Asset(Generic[P, R]):
         self.always = always
         self.aliases = tuple(map(named, _listed(aliases))) if aliases else ()
         self.keep = keep
+        self.share = share
+        self.io = io
         self.extra: tuple[AnyAsset | str, ...] = ()
         self.problems: list[DefinitionError] = []
         self._check_words()
@@ -325,6 +329,8 @@ def asset(
     always: bool = ...,
     aliases: Iterable[str] = ...,
     keep: bool = ...,
+    share: bool = ...,
+    io: Any = ...,
 ) -> Callable[[Callable[P, R]], Asset[P, R]]: ...
 
 
@@ -358,7 +364,11 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         max_age: how old the current version may get before it is made again.
         always: make it in every run, whatever is recorded.
         aliases: names the asset had before; what was recorded under them is its history.
-        keep: False for a value that can't be stored; it then lives for one run.
+        keep: False for a value that can't be stored; it then lives for one run, until its last
+            consumer is done.
+        share: True to hand the very object to all consumers, which then must not change it.
+        io: the ``IOManager`` that keeps the value, or ``"package.module:object"``; None for the
+            value store, ``"default"`` for what the connection says.
         **options: the keywords above.
 
     Raises:

@@ -24,20 +24,21 @@ from flowstone.runner.history import History
 from flowstone.runner.journal import Journal
 from flowstone.runner.ledger import Ledger, moves, now
 from flowstone.runner.queue import ReadyQueue
-from flowstone.runner.step import Lost, Made, Version, call_async, call_in_thread
+from flowstone.runner.step import Input, Lost, Made, Version, call_async, call_in_thread
 from flowstone.store.base import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from flowstone.core.asset import AnyAsset
     from flowstone.core.config import Config
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
     from flowstone.core.records import DecisionKind, Draft, Materialization
     from flowstone.runner.events import Ending, Listener
-    from flowstone.runner.step import Arguments, Outcome
+    from flowstone.runner.step import Arguments, Call, Outcome
     from flowstone.store.base import MaterializationStore
-    from flowstone.values import ValueStore
+    from flowstone.values import Keeper
 
 #: Seconds between two heartbeats of a run.
 BEAT_SECONDS = LEASE_SECONDS / 6
@@ -63,7 +64,7 @@ class Tools:
     """What a run works with; ``inputs`` looks again at what input paths hold."""
 
     store: MaterializationStore
-    values: ValueStore
+    values: Keeper
     inputs: Callable[[Mapping[str, Config]], Awaitable[Mapping[str, Observed]]]
     tell: Listener
     logger: Callable[[str, str, str | None], Logger]
@@ -272,7 +273,7 @@ class _Execution:
 
     async def _may_stand_in(self, step: Step, made: Materialization) -> bool:
         """Whether an earlier success will do: the value of a target must be there."""
-        return step.name not in self._targets or await self._is_present(made)
+        return step.name not in self._targets or await self._is_present(step.asset, made)
 
     async def _stand_in(
         self,
@@ -333,21 +334,30 @@ class _Execution:
         self._ledger.compared(step, outcome)
         self._start(self._queue.done(number))
 
-    async def _is_present(self, made: Materialization) -> bool:
+    async def _is_present(self, asset: AnyAsset, made: Materialization) -> bool:
         if made.value is None:
             return False
         present = self._tools.values.present
-        return (await to_thread.run_sync(present, [made.value]))[0]
+        return (await to_thread.run_sync(present, [(asset, made.value)]))[0]
 
     async def _call(self, step: Step, begin: Callable[[], None], attempt: int = 1) -> Outcome:
         """Call the function as soon as there is a thread for it, or at once if it is async."""
-        arguments = self._arguments(step, attempt)
         if step.asset.is_async:
-            begin()
-            return await call_async(step.asset, arguments, self._tools.values)
+            return await self._called(call_async, step, begin, attempt)
         async with self._threads:
-            begin()
-            return await call_in_thread(step.asset, arguments, self._tools.values)
+            return await self._called(call_in_thread, step, begin, attempt)
+
+    async def _called(
+        self, call: Call, step: Step, begin: Callable[[], None], attempt: int
+    ) -> Outcome:
+        arguments = self._arguments(step, attempt)
+        begin()
+        outcome = await call(step.asset, arguments, self._tools.values)
+        if isinstance(outcome, Lost):
+            for each in arguments.values():
+                if isinstance(each, Input):
+                    self._report.versions[each.asset.name].give_back(each)
+        return outcome
 
     def _arguments(self, step: Step, attempt: int) -> Arguments:
         arguments: Arguments = {}
@@ -376,9 +386,10 @@ class _Execution:
         """Keep the object for those that take it, and for the caller if it is kept nowhere."""
         version = Version(step.asset, draft.id, draft.data_version or "", draft.value)
         version.takers = self._takers[step.name]
-        if draft.value is not None and draft.value.location is not None:
-            version.held = Path(draft.value.location)  # what later runs will load
-        elif version.takers or draft.value is None:
+        version.lasting = draft.value is None and step.name in self._targets
+        if draft.value is not None and draft.value.is_path:
+            version.held = Path(draft.value.location or "")  # what later runs will load
+        elif version.takers or version.lasting:
             version.held = made.value
         self._report.versions[step.name] = version
 
