@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,11 +12,13 @@ from flowstone.core.text import safe_str
 from flowstone.errors import FlowstoneError, HashingError, ValueLostError
 from flowstone.sources.remembered import Remembered
 from flowstone.values import codecs, paths
+from flowstone.values.bulk import canonical
 from flowstone.values.files import DigestFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
+    from typing import BinaryIO
 
 INLINE_LIMIT = 65_536
 """Bytes up to which a value is kept in its pointer, so in Postgres."""
@@ -77,12 +80,16 @@ class ValueStore:
             pointer = paths.point_at(value)
             return Saved(pointer, combine("value", pointer.codec, pointer.content_digest))
         noticed: set[type] = set()
-        codec, data = codecs.encode(value, annotation, allow_pickle=self._pickle, noticed=noticed)
-        content = content_digest(data)
-        inline = data if len(data) <= self._inline_limit else None
-        if inline is None:
-            self._files.write(content, data)
-        pointer = ValuePointer(codec=codec, size=len(data), content_digest=content, inline=inline)
+        with self._files.sink(self._inline_limit) as sink:
+            codec = codecs.encode(
+                value, annotation, sink, allow_pickle=self._pickle, noticed=noticed
+            )
+            inline = sink.held
+            if inline is None:
+                self._files.keep(sink)
+        pointer = ValuePointer(
+            codec=codec, size=sink.size, content_digest=sink.digest, inline=inline
+        )
         version = _data_version(value, pointer, noticed)
         return Saved(pointer, self._of(version, noticed))
 
@@ -90,7 +97,7 @@ class ValueStore:
         """The data version of a value that is not kept; empty if it has no canonical form."""
         noticed: set[type] = set()
         try:
-            version = digest(value, noticed)
+            version = digest(value, noticed, canonical)
         except HashingError:
             return ""
         return self._of(version, noticed)
@@ -111,9 +118,14 @@ class ValueStore:
             return paths.checked(pointer)
         if not self._may_decode(pointer):
             raise ValueLostError("the value was pickled, and pickle is off")
-        data = self._checked_bytes(pointer)
+        if pointer.inline is None and codecs.is_streamed(pointer.codec):
+            with self._files.open(pointer.content_digest, pointer.size) as file:
+                return self._decoded(pointer, file, annotation)
+        return self._decoded(pointer, io.BytesIO(self._checked_bytes(pointer)), annotation)
+
+    def _decoded(self, pointer: ValuePointer, file: BinaryIO, annotation: object) -> object:
         try:
-            return codecs.decode(pointer.codec, data, annotation)
+            return codecs.decode(pointer.codec, file, annotation)
         except (FlowstoneError, MemoryError):
             raise
         except Exception as error:
@@ -158,6 +170,6 @@ class ValueStore:
 
 def _data_version(value: object, pointer: ValuePointer, noticed: set[type]) -> str:
     try:
-        return digest(value, noticed)
+        return digest(value, noticed, canonical)
     except HashingError:
         return combine("value", pointer.codec, pointer.content_digest)

@@ -135,7 +135,7 @@ _CODECS: list[tuple[Any, Any, str]] = [
     (Frozen(1), list[Plain], "pickle"),
     (pl.DataFrame({"a": [1, None], "b": [["x"], []]}), Any, "polars.parquet"),
     (pd.DataFrame({"a": [1.0, math.nan], "b": ["x", "y"]}), Any, "pandas.parquet"),
-    (pd.Series([1]), Any, "pickle"),
+    (pd.Series([1], name="s"), Any, "pandas.series"),
 ]
 
 
