@@ -109,7 +109,8 @@ def scalar_form(value: Any) -> list[str] | None:
     """Give dtype and bytes of a NumPy scalar as text, or None if they don't say all of it."""
     numpy = importlib.import_module("numpy")
     dtype = value.dtype
-    if dtype.names is not None or not is_plain(dtype) or type(value) is not dtype.type:
+    lasting = dtype.names is None and is_plain(dtype)
+    if not lasting or numpy.dtype(dtype.str).type is not type(value):
         return None
     return [dtype.str, numpy.asarray(value).tobytes().hex()]
 

@@ -126,7 +126,7 @@ def _scalars(arrow: Any, array: Any) -> Iterator[bytes | memoryview]:
     if text or types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
         yield from _texts(arrow, array.cast("large_string").cast("large_binary") if text else array)
     elif types.is_boolean(kind):
-        yield _data(array.fill_null(value=False).cast("uint8"), 1)
+        yield _data(array.fill_null(fill_value=False).cast("uint8"), 1)
     elif types.is_decimal(kind) or types.is_fixed_size_binary(kind):
         yield from _texts(arrow, arrow.array(map(_raw, array.to_pylist()), "large_binary"))
     elif types.is_primitive(kind) and kind.bit_width in _UINTS:

@@ -9,6 +9,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from flowstone.core.text import safe_str
+from flowstone.errors import HashingError
 from flowstone.values.arrays import array_form, decode_array, encode_array
 from flowstone.values.arrow import arrow_form, decode_arrow, encode_arrow
 from flowstone.values.frames import (
@@ -22,10 +24,13 @@ from flowstone.values.frames import (
 from flowstone.values.sharing import owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
     from flowstone.values.sink import Sink
+
+
+_REASON_LIMIT = 300
 
 
 def encode_bulk(value: object, sink: Sink) -> str | None:
@@ -39,15 +44,31 @@ def encode_bulk(value: object, sink: Sink) -> str | None:
 
 
 def is_bulk(value: object) -> bool:
-    """Say whether ``encode_bulk`` may take the value."""
-    return bool(owner_of(value))
+    """Say whether ``encode_bulk`` may take the value; scalars are too small to be asked about."""
+    owner = owner_of(value)
+    return bool(owner) and not (owner == "numpy" and isinstance(value, sys.modules[owner].generic))
 
 
 def canonical(value: object) -> Iterable[bytes | memoryview] | None:
     """Give the canonical bytes of an array or a frame, or None; for ``core.hashing.digest``.
 
     The same for equal values of one type, whatever their layout. Frames need pyarrow for it.
+    Taking the bytes raises HashingError if a part has no such form.
     """
+    form = _form(value)
+    return None if form is None else _told(form)
+
+
+def _told(form: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    try:
+        yield from form
+    except (HashingError, MemoryError):
+        raise
+    except Exception as error:
+        raise HashingError(f"no canonical form: {safe_str(error, _REASON_LIMIT)}") from error
+
+
+def _form(value: object) -> Iterable[bytes | memoryview] | None:
     owner = owner_of(value)
     if not owner:
         return None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flowstone.core.hashing import digest
 from flowstone.errors import UnserializableValueError
 from flowstone.values.arrow import column_form
+from flowstone.values.sharing import copies_on_write, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,8 +125,8 @@ def _as_frame(pandas: Any, value: Any) -> tuple[Any, str, str | int | None]:
         return value, "pandas.parquet", None
     if type(value) is pandas.Series and type(value.name) in (type(None), str, int):
         return value.to_frame("value"), "pandas.series", value.name
-    if isinstance(value, pandas.Index) and type(value).__module__.startswith("pandas."):
-        return pandas.DataFrame(index=value), "pandas.index", None
+    if isinstance(value, pandas.Index) and owner_of(value) == "pandas":
+        return pandas.DataFrame({"value": False}, index=value), "pandas.index", None
     return None, "", None
 
 
@@ -143,13 +144,15 @@ def _write_pandas(frame: Any, name: str | int | None, sink: Sink) -> None:
 
 def decode_pandas(kind: str, file: BinaryIO) -> object:
     """Give the pandas object of this kind; ImportError without pandas or pyarrow."""
-    importlib.import_module("pandas")
+    pandas = importlib.import_module("pandas")
     parquet = importlib.import_module("pyarrow.parquet")
-    table = parquet.read_table(file)
-    name = json.loads((table.schema.metadata or {}).get(_NAME, b"null"))
-    # Columns of several chunks are copied one by one, and each is let go when it is done.
-    many = table.num_rows > _ROWS_PER_GROUP
-    frame: Any = table.to_pandas(split_blocks=many, self_destruct=many)
+    # Pre-buffering would hold the whole file besides.
+    source = parquet.ParquetFile(file, pre_buffer=False)
+    name = json.loads((source.schema_arrow.metadata or {}).get(_NAME, b"null"))
+    if source.metadata.num_rows > _SLICE:
+        frame = _by_column(pandas, source)
+    else:
+        frame = source.read().to_pandas()
     if kind == "index":
         index: object = frame.index
         return index
@@ -158,6 +161,16 @@ def decode_pandas(kind: str, file: BinaryIO) -> object:
         series.name = name
         return series
     return frame
+
+
+def _by_column(pandas: Any, source: Any) -> Any:
+    """Read column by column, so that no more than one stands in memory twice."""
+    schema = source.schema_arrow
+    told = json.loads(schema.metadata[b"pandas"])
+    labels = [label for label in told["index_columns"] if isinstance(label, str)]
+    names = [name for name in schema.names if name not in labels]
+    pieces = (source.read(columns=[name, *labels]).to_pandas() for name in names)
+    return pandas.concat(pieces, axis=1, **({} if copies_on_write(pandas) else {"copy": False}))
 
 
 def _has_objects(frame: Any) -> bool:

@@ -102,9 +102,14 @@ def _polars(value: Any) -> bool:
     return all(kind != polars.Object for kind in kinds)
 
 
+def copies_on_write(pandas: Any) -> bool:
+    """Say whether a frame over another's memory copies what is changed, as since pandas 3."""
+    return int(pandas.__version__.partition(".")[0]) >= _COPIES_ON_WRITE
+
+
 def _pandas(value: Any) -> bool:
     pandas = sys.modules["pandas"]
-    if int(pandas.__version__.partition(".")[0]) < _COPIES_ON_WRITE:
+    if not copies_on_write(pandas):
         return False
     if type(value) not in (pandas.DataFrame, pandas.Series) or value.attrs:
         return False
