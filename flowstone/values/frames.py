@@ -27,7 +27,8 @@ _COMPRESSION = "zstd"
 _ROWS_PER_GROUP = 131_072
 # Rows compared at once: a few megabytes of a usual frame.
 _SLICE = 2 * _ROWS_PER_GROUP
-_NAME = b"flowstone.name"
+# What pandas objects have besides, and their metadata in Arrow lacks.
+_BESIDES = b"flowstone"
 
 
 def encode_polars(polars: Any, value: Any, sink: Sink) -> str | None:
@@ -135,7 +136,8 @@ def _write_pandas(frame: Any, name: str | int | None, sink: Sink) -> None:
     parquet = importlib.import_module("pyarrow.parquet")
     whole = arrow.Schema.from_pandas(frame).metadata
     schema = arrow.Table.from_pandas(frame.iloc[:0]).schema
-    schema = schema.with_metadata({**whole, _NAME: json.dumps(name).encode()})
+    besides = json.dumps({"name": name, "columns": _range(frame.columns)}).encode()
+    schema = schema.with_metadata({**whole, _BESIDES: besides})
     with parquet.ParquetWriter(sink, schema, compression=_COMPRESSION) as writer:
         for start in range(0, max(len(frame), 1), _ROWS_PER_GROUP):
             table = arrow.Table.from_pandas(frame.iloc[start : start + _ROWS_PER_GROUP])
@@ -148,19 +150,39 @@ def decode_pandas(kind: str, file: BinaryIO) -> object:
     parquet = importlib.import_module("pyarrow.parquet")
     # Pre-buffering would hold the whole file besides.
     source = parquet.ParquetFile(file, pre_buffer=False)
-    name = json.loads((source.schema_arrow.metadata or {}).get(_NAME, b"null"))
     if source.metadata.num_rows > _SLICE:
         frame = _by_column(pandas, source)
     else:
         frame = source.read().to_pandas()
+    besides = _besides(source)
+    _number_columns(pandas, frame, besides)
     if kind == "index":
         index: object = frame.index
         return index
     if kind == "series":
         series: Any = frame["value"]
-        series.name = name
+        series.name = besides["name"]
         return series
     return frame
+
+
+def _range(index: Any) -> list[Any] | None:
+    """A RangeIndex as start, stop, step and name, or None for another index."""
+    if not hasattr(index, "step"):
+        return None
+    return [index.start, index.stop, index.step, index.name]
+
+
+def _besides(source: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((source.schema_arrow.metadata or {}).get(_BESIDES, b"{}"))
+    return found
+
+
+def _number_columns(pandas: Any, frame: Any, besides: dict[str, Any]) -> None:
+    """Give a frame its columns of the class RangeIndex, which come back as numbers only."""
+    if besides.get("columns") is not None:
+        start, stop, step, name = besides["columns"]
+        frame.columns = pandas.RangeIndex(start, stop, step, name=name)
 
 
 def _by_column(pandas: Any, source: Any) -> Any:
@@ -194,20 +216,20 @@ def _same_pandas(pandas: Any, frame: Any, file: BinaryIO) -> bool:
         part = source.read_row_group(number).to_pandas()
         expected = frame.iloc[start : start + len(part)]
         start += len(part)
+        _number_columns(pandas, part, _besides(source))
         if ranged:
             part.index = expected.index
         if not _same_frames(pandas, expected, part):
             return False
-    empty = source.schema_arrow.empty_table().to_pandas()
-    return start == len(frame) and (not ranged or _same_range(source, frame.index, empty))
+    return start == len(frame) and (not ranged or _same_range(source, frame.index))
 
 
-def _same_range(source: Any, index: Any, empty: Any) -> bool:
+def _same_range(source: Any, index: Any) -> bool:
     """A RangeIndex is written in the metadata."""
     told = json.loads(source.schema_arrow.metadata[b"pandas"])["index_columns"]
     wanted = [index.start, index.stop, index.step, index.name]
     found = [told[0][key] for key in ("start", "stop", "step", "name")] if len(told) == 1 else []
-    return found == wanted and type(found[3]) is type(wanted[3]) and empty.index.name == index.name
+    return found == wanted and type(found[3]) is type(wanted[3])
 
 
 def _same_frames(pandas: Any, value: Any, back: Any) -> bool:
@@ -239,10 +261,11 @@ def pandas_form(arrow: Any, pandas: Any, value: Any) -> Iterator[bytes | memoryv
 def _pandas_form(arrow: Any, frame: Any, head: str) -> Iterator[bytes | memoryview]:
     index, labels = frame.index, frame.columns
     yield head.encode()
-    yield digest([labels.tolist(), str(labels.dtype), list(labels.names)]).encode()
+    kind = type(labels).__name__
+    yield digest([kind, labels.tolist(), str(labels.dtype), list(labels.names)]).encode()
     yield digest([type(index).__name__, list(index.names), len(index)]).encode()
     if hasattr(index, "step"):
-        yield digest([index.start, index.stop, index.step]).encode()
+        yield digest(_range(index)).encode()
     else:
         for number in range(index.nlevels):
             yield from _pandas_column(arrow, index.get_level_values(number).to_series())
