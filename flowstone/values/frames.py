@@ -227,9 +227,9 @@ def _same_pandas(pandas: Any, frame: Any, file: BinaryIO) -> bool:
 def _same_range(source: Any, index: Any) -> bool:
     """A RangeIndex is written in the metadata."""
     told = json.loads(source.schema_arrow.metadata[b"pandas"])["index_columns"]
-    wanted = [index.start, index.stop, index.step, index.name]
+    wanted = _range(index) or []
     found = [told[0][key] for key in ("start", "stop", "step", "name")] if len(told) == 1 else []
-    return found == wanted and type(found[3]) is type(wanted[3])
+    return found == wanted and list(map(type, found)) == list(map(type, wanted))
 
 
 def _same_frames(pandas: Any, value: Any, back: Any) -> bool:

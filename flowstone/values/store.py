@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +25,7 @@ INLINE_LIMIT = 65_536
 """Bytes up to which a value is kept in its pointer, so in Postgres."""
 
 _REASON_LIMIT = 300
+_NOWHERE = Path(os.devnull)
 
 
 class Saved(NamedTuple):
@@ -71,13 +73,15 @@ class ValueStore:
         ``annotation`` is what the asset says it returns, evaluated. The data version is the same
         for equal values, except for pickled ones that have no canonical digest; there a rebuild
         can be one too many, never one too few. A ``pathlib.Path`` stands for the file at it: the
-        pointer names the file, and the data version follows its content.
+        pointer names it, and the data version follows its content; so for a folder.
 
         Raises UnserializableValueError if no codec takes the value, ValueStoreError if the disk
         refuses.
         """
         if isinstance(value, Path):
-            pointer = paths.point_at(value)
+            remembered = Remembered(self._cache)
+            pointer = paths.point_at(value, remembered)
+            remembered.save()
             return Saved(pointer, combine("value", pointer.codec, pointer.content_digest))
         noticed: set[type] = set()
         with self._files.sink(self._inline_limit) as sink:
@@ -114,8 +118,8 @@ class ValueStore:
         decoded (a class, a library, pickle) has changed or is gone; ValueStoreError if the disk
         can't be read.
         """
-        if pointer.codec == paths.CODEC:
-            return paths.checked(pointer)
+        if pointer.is_path:
+            return paths.checked(pointer, Remembered(_NOWHERE))
         if not self._may_decode(pointer):
             raise ValueLostError("the value was pickled, and pickle is off")
         if pointer.inline is None and codecs.is_streamed(pointer.codec):
@@ -146,7 +150,7 @@ class ValueStore:
         return there
 
     def _is_present(self, pointer: ValuePointer, remembered: Remembered) -> bool:
-        if pointer.codec == paths.CODEC:
+        if pointer.is_path:
             return paths.is_unchanged(pointer, remembered)
         if not self._may_decode(pointer):
             return False
