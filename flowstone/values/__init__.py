@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowstone.values.bulk import frame_digest
 from flowstone.values.io import DEFAULT, IOManager, Product, manager_of
 from flowstone.values.keeper import Keeper
 from flowstone.values.sharing import handed_out, is_shareable
@@ -15,6 +16,7 @@ __all__ = [
     "Product",
     "Saved",
     "ValueStore",
+    "frame_digest",
     "handed_out",
     "is_shareable",
     "manager_of",

@@ -9,6 +9,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from flowstone.core.hashing import digest
 from flowstone.core.text import safe_str
 from flowstone.errors import HashingError
 from flowstone.values.arrays import array_form, decode_array, encode_array
@@ -57,6 +58,11 @@ def canonical(value: object) -> Iterable[bytes | memoryview] | None:
     """
     form = _form(value)
     return None if form is None else _told(form)
+
+
+def frame_digest(value: object) -> str:
+    """Give the canonical digest of an array or a frame, or raise HashingError if it has none."""
+    return digest(value, forms=canonical)
 
 
 def _told(form: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
