@@ -63,9 +63,11 @@ class RunResult:
             state = self.statuses.get(name, "not part of this run")
             msg = f"asset {name!r} has no value: it is {state}"
             raise ValueLostError(msg)
-        if version.pointer is None and version.is_held:
-            return version.held
-        if version.pointer is not None and version.pointer.unread:
+        if version.pointer is None:
+            if version.is_held:
+                return version.held
+            raise ValueLostError(f"the value of asset {name!r} was not kept; make it a target")
+        if version.pointer.unread:
             msg = f"the value of asset {name!r} was reused without being read; make it a target"
             raise ValueLostError(msg)
         try:

@@ -129,7 +129,7 @@ class Sink:
         if self.aside is None:
             return io.BytesIO(bytes(self._held[self._origin :]))
         file = self.aside.open("rb")
-        return reading(file, self._origin, self.tell()) if self._origin else file
+        return reading(file, self._origin, self.tell(), owned=True) if self._origin else file
 
     def settle(self) -> None:
         """Have the file aside survive a crash of the machine."""
@@ -146,14 +146,17 @@ class Sink:
 
 
 class Region(io.RawIOBase):
-    """A part of a file as a file of its own, to be read; closing it leaves the file open."""
+    """A part of a file as a file of its own, to be read; an ``owned`` file is closed with it."""
 
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, size: int, *, owned: bool) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0
+        self._owned = owned
 
-    def buffered(self) -> BinaryIO:
-        """The same with a buffer."""
-        return cast("BinaryIO", io.BufferedReader(self))
+    def close(self) -> None:
+        """Close it, and the file if that is owned."""
+        super().close()
+        if self._owned:
+            self._file.close()
 
     def readable(self) -> bool:
         """It is."""
@@ -182,6 +185,6 @@ class Region(io.RawIOBase):
         return read
 
 
-def reading(file: BinaryIO, start: int, size: int) -> BinaryIO:
-    """A part of an open file as a file."""
-    return Region(file, start, size).buffered()
+def reading(file: BinaryIO, start: int, size: int, *, owned: bool = False) -> BinaryIO:
+    """A part of an open file as a file; closing it leaves that open unless it is ``owned``."""
+    return cast("BinaryIO", io.BufferedReader(Region(file, start, size, owned=owned)))
