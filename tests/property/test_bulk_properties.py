@@ -14,7 +14,7 @@ from flowstone.errors import ValueLostError
 from flowstone.values import ValueStore, codecs
 from tests.property.sample_bulk import bulk, relaid, same
 
-_LOOSE = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+_LOOSE = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", params=[1 << 30, -1], ids=["inline", "file"])
@@ -49,7 +49,7 @@ def test_different_values_have_different_data_versions(one: Any, other: Any) -> 
     assert (versions[0] == versions[1]) == same(one, other)
 
 
-@settings(_LOOSE, max_examples=60)
+@settings(_LOOSE, max_examples=30)
 @given(value=bulk, data=st.data())
 def test_truncated_or_flipped_bytes_are_never_decoded(value: Any, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
