@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 _EARLY, _LATE = dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)  # noqa: DTZ001 - naive on purpose
-_DTYPES = st.one_of(
+_SPECS: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(["?", "i1", "<i4", ">i4", "u8", "f2", "<f8", ">f8", "c8", "S3", "<U2", "V2"]),
     st.sampled_from(["M8[D]", "M8[ns]", "m8[s]"]),
     st.just([("a", "<i2"), ("b", ">f4", (2,))]),
-).map(np.dtype)
+)
+_DTYPES: st.SearchStrategy[Any] = _SPECS.map(lambda spec: np.dtype(spec))  # noqa: PLW0108 - the class is too generic for mypy
 
 
 @st.composite
@@ -29,13 +30,12 @@ def arrays(draw: st.DrawFn) -> Any:
     shape = draw(st.lists(st.integers(0, 4), max_size=3).map(tuple))
     count = math.prod(shape)
     raw = draw(st.binary(min_size=count * dtype.itemsize, max_size=count * dtype.itemsize))
-    array = np.frombuffer(raw, dtype, count).reshape(shape).copy()
-    if dtype.kind == "?":
-        array = (array.view("u1") % 2).astype("?")
+    flat = np.frombuffer(raw, dtype, count).copy()
+    if dtype.kind == "b":
+        flat = (flat.view("u1") % 2).astype("?")
     if dtype.kind == "U":
-        codes = array.view("u4") if array.size else array
-        array = np.array([chr(97 + int(c) % 3) for c in np.ravel(codes)][:count], dtype)
-        array = np.resize(array, shape)
+        flat = np.array([chr(97 + code % 3) for code in raw[:count]], dtype)
+    array: Any = flat.reshape(shape)
     return draw(st.sampled_from([array, np.asfortranarray(array), array[::-1] if shape else array]))
 
 
@@ -47,7 +47,8 @@ def relaid(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of valu
         return wide[..., 0]
     if isinstance(value, pl.DataFrame | pl.Series):
         half = len(value) // 2
-        return pl.concat([value[:half], value[half:]], rechunk=False) if half else value.clone()
+        halves: list[Any] = [value[:half], value[half:]]
+        return pl.concat(halves, rechunk=False) if half else value.clone()
     if isinstance(value, pa.Table):
         half = value.num_rows // 2
         return pa.concat_tables([value.slice(0, half), value.slice(half)])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class _Measured(np.ndarray):  # type: ignore[type-arg]  # any dtype
+class _Measured(np.ndarray):
     pass
 
 
