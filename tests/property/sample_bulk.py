@@ -53,7 +53,9 @@ def relaid(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind of valu
         half = value.num_rows // 2
         return pa.concat_tables([value.slice(0, half), value.slice(half)])
     if isinstance(value, pa.ChunkedArray):
-        return pa.chunked_array([value.slice(0, 1), value.slice(1)], type=value.type)
+        return pa.chunked_array(
+            [*value.slice(0, 1).chunks, *value.slice(1).chunks], type=value.type
+        )
     if isinstance(value, pa.Array):
         return pa.concat_arrays([value, value]).slice(len(value))
     if isinstance(value, pd.DataFrame):
