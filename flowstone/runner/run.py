@@ -254,6 +254,7 @@ class _Execution:
                 self._fail(number, draft, failure)
             case Lost(assets):
                 if not self._recover(number, assets, read):
+                    self._expect(step, -1)
                     self._fail(number, draft, _gone(assets))
 
     async def _read_by(self, step: Step, ingredients: Ingredients) -> Ingredients:
@@ -292,6 +293,7 @@ class _Execution:
             await self._verify(number, step, read)
         else:
             self._ledger.reused(step.name, "from history" if kind == "history" else "")
+            self._expect(step, -1)
             self._start(self._queue.done(number))
 
     async def _earlier(
@@ -356,13 +358,23 @@ class _Execution:
         if isinstance(outcome, Lost):
             for each in arguments.values():
                 if isinstance(each, Input):
+                    self._takers[each.asset.name] += 1
                     self._report.versions[each.asset.name].give_back(each)
         return outcome
+
+    def _expect(self, step: Step, takers: int) -> None:
+        """A step will take its inputs after all (1), or ends without taking them (-1)."""
+        for parameter, source in step.asset.edges:
+            if parameter:
+                self._takers[source] += takers
+                if source in self._report.versions:
+                    self._report.versions[source].expect(takers)
 
     def _arguments(self, step: Step, attempt: int) -> Arguments:
         arguments: Arguments = {}
         for parameter in step.asset.parameters:
             if parameter.kind == "dependency":
+                self._takers[parameter.asset] -= 1
                 arguments[parameter.name] = self._report.versions[parameter.asset].claim()
             elif parameter.kind == "config":
                 arguments[parameter.name] = step.config.values[parameter.name]
@@ -402,6 +414,7 @@ class _Execution:
         name = self._steps[number].name
         for blocked in self._queue.failed(number):
             step, why = self._steps[blocked], f"{name} has no value"
+            self._expect(step, -1)
             draft = self._ledger.begun(step.name)
             if draft is None:
                 self._ledger.skipped(step, why)
@@ -441,6 +454,7 @@ class _Execution:
                 self._plan[name], action="materialize", causes=causes, may_cut_off=False, origin=""
             )
             self._ledger.reopen(name)
+            self._expect(self._plan[name], 1)
         self._start(self._queue.again(number, [self._number[name] for name in lost]))
 
     def _stands(self, name: str, made: Materialization) -> None:

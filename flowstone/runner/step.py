@@ -108,6 +108,12 @@ class Version:
             return Input(self.asset, self.pointer, handed_out(held))
         return Input(self.asset, self.pointer)
 
+    def expect(self, takers: int) -> None:
+        """More takers will come than were counted, or fewer; without any the object is let go."""
+        self.takers += takers
+        if self.takers <= 0 and not self.lasting:
+            self.held = _NOTHING
+
     def give_back(self, claimed: Input) -> None:
         """A consumer was not called after all, and will claim again."""
         self.takers += 1

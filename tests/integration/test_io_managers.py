@@ -282,6 +282,36 @@ async def test_a_value_is_let_go_with_its_last_consumer(opened: Flowstone, keep:
             result["big"]
 
 
+async def test_a_value_is_let_go_when_its_consumers_are_cut_off_or_skipped(
+    opened: Flowstone,
+) -> None:
+    seen: list[weakref.ref[_Big]] = []
+
+    def both(big: _Big, one: int) -> list[Any]:
+        return [one, type(big).__name__]
+
+    def cut(big: _Big) -> str:
+        return type(big).__name__
+
+    def one() -> int:
+        assert not seen[1:], "the second run fails here"
+        return 1
+
+    def assets(code: str) -> list[AnyAsset]:
+        return [
+            Asset(_watched(seen), name="big", code_version=code),
+            Asset(one, name="one", code_version=code, deps=["big"]),
+            Asset(both, name="both", code_version="1"),
+            Asset(cut, name="cut", code_version="1"),
+        ]
+
+    await opened.materialize(assets=assets("1"))
+    again = await opened.materialize(assets=assets("2"), raise_on_error=False)
+    ends = {"big": "materialized", "cut": "reused", "one": "failed", "both": "skipped"}
+    assert again.statuses == ends
+    assert _left(seen) == 0
+
+
 async def test_a_target_that_is_not_kept_stays_for_the_caller(opened: Flowstone) -> None:
     seen: list[weakref.ref[_Big]] = []
     big = Asset(_watched(seen), name="big", code_version="1", keep=False)
