@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import json
 import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -52,6 +53,7 @@ _TYPES = {
 }
 
 
+@dataclass(frozen=True)
 class PostgresTables:
     """An ``IOManager`` that keeps data frames as tables, for SQL and for tools that speak it.
 
@@ -65,12 +67,8 @@ class PostgresTables:
     ``dsn`` is a libpq connection string; None is the database of the metadata store.
     """
 
-    def __init__(self, dsn: str | None = None, schema: str = "assets") -> None:
-        self._dsn = dsn
-        self.schema = schema
-
-    def __repr__(self) -> str:
-        return f"PostgresTables(schema={self.schema!r})"
+    dsn: str | None = field(default=None, repr=False)
+    schema: str = "assets"
 
     def data_version(self, value: Any, product: Product) -> None:
         """The canonical digest will do."""
@@ -132,7 +130,7 @@ class PostgresTables:
     @contextlib.contextmanager
     def _connection(self, product: Product) -> Iterator[psycopg.Connection[Any]]:
         """A transaction, which ends with the block. The driver's errors become ours."""
-        dsn = self._dsn or product.database_url
+        dsn = self.dsn or product.database_url
         if not dsn:
             raise ValueStoreError("PostgresTables has no database; give it a dsn")
         try:
@@ -253,8 +251,8 @@ def _as_arrow(value: Any) -> Any:
     else:
         table = value if kind == "pyarrow.Table" else value.to_arrow()
     _check_names(table.schema.names)
-    for field in table.schema:
-        _column_type(field)
+    for column in table.schema:
+        _column_type(column)
     return table
 
 
@@ -344,8 +342,8 @@ def _cells(field: Any, column: Any) -> list[Any]:
 
 def _batch(arrow: Any, schema: Any, rows: list[tuple[Any, ...]]) -> Any:
     columns = []
-    for field, cells in zip(schema, zip(*rows, strict=True), strict=True):
-        kind = field.type
+    for column, cells in zip(schema, zip(*rows, strict=True), strict=True):
+        kind = column.type
         if str(kind).startswith("dictionary<"):
             plain = arrow.array(cells, kind.value_type).dictionary_encode()
             columns.append(plain.cast(kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from dataclasses import dataclass, field
@@ -69,7 +70,8 @@ class IOManager(Protocol):
     def exists(self, products: Sequence[Product]) -> Sequence[bool]:
         """Say of each product whether its address still holds that data version.
 
-        Called while planning, with all that has to be known at once; nothing is decoded.
+        Called while planning, once for all products of this manager and of those equal to it;
+        nothing is decoded.
         """
         ...
 
@@ -95,9 +97,7 @@ def manager_of(given: object) -> IOManager | None:
     """
     if given is None:
         return None
-    found = _imported(given) if isinstance(given, str) else given
-    if isinstance(found, type):
-        found = found()
+    found = _made(given) if isinstance(given, str | type) else given
     name = given if isinstance(given, str) else type(found).__qualname__
     lacking = [each for each in _METHODS if not callable(getattr(found, each, None))]
     if lacking:
@@ -109,6 +109,13 @@ def manager_of(given: object) -> IOManager | None:
             )
     manager: IOManager = found  # type: ignore[assignment]  # its methods were looked for above
     return manager
+
+
+@functools.cache
+def _made(given: str | type) -> object:
+    """The one object that a name or a class stands for in this process."""
+    found = _imported(given) if isinstance(given, str) else given
+    return found() if isinstance(found, type) else found
 
 
 def _imported(name: str) -> object:

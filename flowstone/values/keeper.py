@@ -81,17 +81,17 @@ class Keeper:
     def present(self, kept: Sequence[tuple[AnyAsset, ValuePointer]]) -> list[bool]:
         """Say of each value whether it is there, and kept by who keeps that asset now.
 
-        Each manager is asked once. Raises ValueStoreError if one of them can't say.
+        Managers that are equal are asked once. Raises ValueStoreError if one of them can't say.
         """
         answers = [False] * len(kept)
         ours: list[int] = []
-        asked: dict[int, tuple[IOManager, list[tuple[int, Product]]]] = {}
+        asked: dict[object, tuple[IOManager, list[tuple[int, Product]]]] = {}
         for number, (asset, pointer) in enumerate(kept):
             manager, product = self.manager(asset), self._kept(asset, pointer)
             if manager is None and pointer.codec != CODEC:
                 ours.append(number)
             elif manager is not None and product is not None:
-                asked.setdefault(id(manager), (manager, []))[1].append((number, product))
+                asked.setdefault(_key(manager), (manager, []))[1].append((number, product))
         for number, there in zip(
             ours, self.values.present([kept[n][1] for n in ours]), strict=True
         ):
@@ -123,6 +123,14 @@ class Keeper:
     def _canonical(self, value: Any) -> str:
         """The version of a value's canonical form, or one that equals no other."""
         return self.values.version(value) or f"unlike-{uuid.uuid4().hex}"
+
+
+def _key(manager: IOManager) -> object:
+    try:
+        hash(manager)
+    except TypeError:
+        return id(manager)
+    return manager
 
 
 def _exist(manager: IOManager, products: Sequence[Product]) -> list[bool]:

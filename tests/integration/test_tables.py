@@ -215,6 +215,34 @@ async def test_a_frame_lives_in_the_database_of_the_store(database_18: str, tmp_
         assert remade.statuses == {"sales": "materialized", "total": "reused"}
 
 
+def _one() -> pl.DataFrame:
+    return pl.DataFrame({"a": [1]})
+
+
+@pytest.mark.anyio
+async def test_planning_connects_once_for_many_tables(
+    database_18: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[Any] = [PostgresTables, "flowstone.tables:PostgresTables"]
+    many = [
+        Asset(_one, name=f"a{n}", code_version="1", io=io)
+        for n, io in enumerate([PostgresTables(), PostgresTables(), *kinds])
+    ]
+    async with Flowstone(database_url=database_18, home=tmp_path) as fs:
+        await fs.materialize(assets=many)
+        opened: list[str] = []
+        connect = psycopg.connect
+
+        def connecting(conninfo: str, **options: Any) -> Any:
+            opened.append(conninfo)
+            return connect(conninfo, **options)
+
+        monkeypatch.setattr(psycopg, "connect", connecting)
+        again = await fs.materialize(assets=many)
+    assert set(again.statuses.values()) == {"reused"}
+    assert len(opened) == 1
+
+
 @pytest.mark.anyio
 async def test_each_partition_is_a_table(database_18: str, tmp_path: Path) -> None:
     async with Flowstone(database_url=database_18, home=tmp_path) as fs:
