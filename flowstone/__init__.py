@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from flowstone.portal import why as why
     from flowstone.result import RunResult as RunResult
     from flowstone.targets import graph as graph
+    from flowstone.values.io import IOManager as IOManager
+    from flowstone.values.io import Product as Product
 
 __version__ = "0.1.0"
 
@@ -35,8 +37,10 @@ _HOMES = {
     "DataVersion": "flowstone.core.outside",
     "Flowstone": "flowstone.api",
     "From": "flowstone.core.annotations",
+    "IOManager": "flowstone.values.io",
     "InputPath": "flowstone.core.outside",
     "Plan": "flowstone.core.plan",
+    "Product": "flowstone.values.io",
     "Resource": "flowstone.core.resources",
     "RunResult": "flowstone.result",
     "accept": "flowstone.portal",
@@ -56,8 +60,10 @@ __all__ = [
     "DataVersion",
     "Flowstone",
     "From",
+    "IOManager",
     "InputPath",
     "Plan",
+    "Product",
     "Resource",
     "RunResult",
     "accept",

@@ -23,7 +23,7 @@ from flowstone.sources import class_code
 from flowstone.sources.observe import read_inputs
 from flowstone.store.connect import open_store
 from flowstone.targets import chosen, collect
-from flowstone.values import ValueStore
+from flowstone.values import DEFAULT, Keeper, ValueStore, manager_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from flowstone.runner.events import Event, Listener
     from flowstone.store.base import MaterializationStore
     from flowstone.targets import Assets, Target
+    from flowstone.values import IOManager
 
 #: Reused inline values, each of at most 64 kB, that are read along for the caller.
 _FEW_VALUES = 256
@@ -49,7 +50,9 @@ class Flowstone:
     the value store. Settings come by keyword (see ``Settings``), then
     from the environment, then from ``[tool.flowstone]`` in pyproject.toml. ``store`` takes a
     ready metadata store instead of a database, ``resources`` providers for all calls: they come
-    after those of a call, and before those of modules.
+    after those of a call, and before those of modules. ``io`` is the ``IOManager`` that keeps the
+    values of assets that don't say otherwise, or ``"package.module:object"``; None is the value
+    store.
 
     Raises:
         SettingsError: for an unknown or invalid setting.
@@ -62,15 +65,16 @@ class Flowstone:
         *,
         store: MaterializationStore | None = None,
         resources: Providers | None = None,
+        io: IOManager | str | None = DEFAULT,
         **settings: Any,
     ) -> None:
-        self._set_up(Settings.load(**settings), store, resources)
+        self._set_up(Settings.load(**settings), store, resources, io)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """A connection with settings that are resolved already."""
         self = cls.__new__(cls)
-        self._set_up(settings, None, None)
+        self._set_up(settings, None, None, DEFAULT)
         return self
 
     def _set_up(
@@ -78,8 +82,10 @@ class Flowstone:
         settings: Settings,
         store: MaterializationStore | None,
         resources: Providers | None,
+        io: IOManager | str | None,
     ) -> None:
         self.settings = settings
+        self._io = settings.io if io == DEFAULT else io
         self.values = ValueStore(
             settings.values,
             pickle=settings.pickle,
@@ -133,6 +139,7 @@ class Flowstone:
         force: Forced = False,
         only: bool = False,
         verify: bool = False,
+        io: IOManager | str | None = DEFAULT,
     ) -> Plan:
         """What ``materialize`` would do with the same arguments, and why."""
         request = request_of(
@@ -147,7 +154,8 @@ class Flowstone:
             only=only,
             verify=verify,
         )
-        return await planned(request, partition, self.store, self.values, self._cache)
+        keeper = self._keeper(request.partition, io)
+        return await planned(request, partition, self.store, keeper, self._cache)
 
     async def materialize(
         self,
@@ -160,6 +168,7 @@ class Flowstone:
         force: Forced = False,
         only: bool = False,
         verify: bool = False,
+        io: IOManager | str | None = DEFAULT,
         raise_on_error: bool = True,
         max_concurrency: int | None = None,
         on_event: Listener | None = None,
@@ -181,6 +190,9 @@ class Flowstone:
             only: make just the targets, from what is recorded of their inputs.
             verify: execute fresh assets too, and compare what they make with what is recorded,
                 which stands. One that differs counts as failed.
+            io: keeps the values of assets that don't say otherwise: an ``IOManager``,
+                ``"package.module:object"``, None for the value store, ``"default"`` for what the
+                connection says.
             raise_on_error: raise ``RunFailedError`` if an asset fails; else only say so in
                 the result.
             max_concurrency: how many functions run in threads at once.
@@ -206,10 +218,12 @@ class Flowstone:
             force=force,
             only=only,
             verify=verify,
+            io=io,
         )
         return await self.carry_out(
             plan,
             partition=partition,
+            io=io,
             raise_on_error=raise_on_error,
             max_concurrency=max_concurrency,
             on_event=on_event,
@@ -220,6 +234,7 @@ class Flowstone:
         plan: Plan,
         *,
         partition: object | None = None,
+        io: IOManager | str | None = DEFAULT,
         raise_on_error: bool = True,
         max_concurrency: int | None = None,
         on_event: Listener | None = None,
@@ -232,14 +247,15 @@ class Flowstone:
         tell = Listening(on_event or _ignore)
         concurrency = max_concurrency or default_concurrency()
         inputs = functools.partial(read_inputs, cache=self._cache)
-        tools = Tools(self.store, self.values, inputs, tell, step_logger, concurrency)
+        keeper = self._keeper(plan.request.partition, io, run_id)
+        tools = Tools(self.store, keeper, inputs, tell, step_logger, concurrency)
         if plan.is_idle:
             report, rows = await self._record_idle(plan, run_id, tell), []
         else:
             report = await execute(plan, run_id, partition, tools)
             rows = await self.store.get_by_run_id(run_id)
         await self._read_values(plan, report)
-        result = RunResult(run_id, plan, report, rows, self.values)
+        result = RunResult(run_id, plan, report, rows, keeper)
         if tell.error is not None:
             raise tell.error
         if raise_on_error and not result.ok:
@@ -321,7 +337,8 @@ class Flowstone:
             partition=partition,
             accept=True,
         )
-        plan = await planned(request, partition, self.store, self.values, self._cache)
+        keeper = self._keeper(request.partition)
+        plan = await planned(request, partition, self.store, keeper, self._cache)
         return await accepted(plan, self.store, actor or who(), reason)
 
     async def invalidate(
@@ -358,6 +375,13 @@ class Flowstone:
         acts = [act(actor or who(), "invalidate", each, key, reason) for each in recorded]
         found = await self.store.invalidate(recorded, key, acts)
         return [name for name, former in known.items() if not found.keys().isdisjoint(former)]
+
+    def _keeper(
+        self, partition: str | None, io: IOManager | str | None = DEFAULT, run_id: str = ""
+    ) -> Keeper:
+        """Who keeps values, for one run or one plan."""
+        manager = manager_of(self._io if io == DEFAULT else io)
+        return Keeper(self.values, manager, partition, run_id, self.store.conninfo)
 
     @property
     def _cache(self) -> Path:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flowstone.core.resources import Providers
     from flowstone.store.base import MaterializationStore
     from flowstone.targets import Assets, Target
-    from flowstone.values import ValueStore
+    from flowstone.values import Keeper
 
 #: Nothing, the targets, or a selection or several.
 Forced: TypeAlias = "bool | str | Iterable[str]"
@@ -86,7 +86,7 @@ async def planned(
     request: Request,
     partition: object | None,
     store: MaterializationStore,
-    values: ValueStore,
+    values: Keeper,
     cache: Path,
 ) -> Plan:
     """The plan for a request; ``partition`` is its key as it was given.
@@ -115,7 +115,7 @@ def _names(assets: Iterable[Any]) -> list[str]:
 
 
 async def _decided(
-    request: Request, known: Known, store: MaterializationStore, values: ValueStore
+    request: Request, known: Known, store: MaterializationStore, values: Keeper
 ) -> Plan:
     looked: set[uuid.UUID] = set()
     while True:
@@ -130,7 +130,7 @@ async def _decided(
         known.lost |= lost
 
 
-def _look_through(plan: Plan, values: ValueStore, looked: set[uuid.UUID]) -> set[uuid.UUID]:
+def _look_through(plan: Plan, values: Keeper, looked: set[uuid.UUID]) -> set[uuid.UUID]:
     """The values that a run would read, or that making lost ones takes, and that are not there.
 
     All in one pass: a chain of lost values costs one look at each.
@@ -140,7 +140,7 @@ def _look_through(plan: Plan, values: ValueStore, looked: set[uuid.UUID]) -> set
     reading = plan.values_needed()
     while reading:
         unknown = {name: made for name, made in reading.items() if made.id not in looked}
-        missing = _missing(unknown, values)
+        missing = _missing(plan, unknown, values)
         looked.update(made.id for made in unknown.values())
         lost.update(unknown[name].id for name in missing)
         sources = {
@@ -159,10 +159,11 @@ def _look_through(plan: Plan, values: ValueStore, looked: set[uuid.UUID]) -> set
     return lost
 
 
-def _missing(made: Mapping[str, Materialization], values: ValueStore) -> list[str]:
+def _missing(plan: Plan, made: Mapping[str, Materialization], values: Keeper) -> list[str]:
     pointers = {name: row.value for name, row in made.items()}
     kept = {name: pointer for name, pointer in pointers.items() if pointer is not None}
-    there = dict(zip(kept, values.present(list(kept.values())), strict=True))
+    asked = [(plan.request.graph[name], pointer) for name, pointer in kept.items()]
+    there = dict(zip(kept, values.present(asked), strict=True))
     return [name for name in made if not there.get(name, False)]
 
 

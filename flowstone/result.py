@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowstone.errors import ResourceError
     from flowstone.runner.events import Ending
     from flowstone.runner.run import Report
-    from flowstone.values import ValueStore
+    from flowstone.values import Keeper
 
 
 class RunResult(Displayed):
@@ -36,7 +36,7 @@ class RunResult(Displayed):
         plan: Plan,
         report: Report,
         rows: Sequence[Materialization],
-        values: ValueStore,
+        values: Keeper,
     ) -> None:
         self.run_id = run_id
         self.plan = plan
@@ -70,9 +70,11 @@ class RunResult(Displayed):
             state = self.statuses.get(name, "not part of this run")
             msg = f"asset {name!r} has no value: it is {state}"
             raise ValueLostError(msg)
-        if version.pointer is None and version.is_held:
-            return version.held
-        if version.pointer is not None and version.pointer.unread:
+        if version.pointer is None:
+            if version.is_held:
+                return version.held
+            raise ValueLostError(f"the value of asset {name!r} was not kept; make it a target")
+        if version.pointer.unread:
             msg = f"the value of asset {name!r} was reused without being read; make it a target"
             raise ValueLostError(msg)
         try:

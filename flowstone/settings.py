@@ -23,7 +23,9 @@ class Settings(BaseModel):
     the values. ``values`` (``FLOWSTONE_VALUES``) is the value store's folder. ``auto_migrate``
     (``FLOWSTONE_AUTO_MIGRATE``) migrates an older database on first use. ``log``
     (``FLOWSTONE_LOG``) is how logs are written: ``human`` or ``json``. ``pickle``
-    (``FLOWSTONE_PICKLE``) allows pickle for values no other codec takes.
+    (``FLOWSTONE_PICKLE``) allows pickle for values no other codec takes. ``io``
+    (``FLOWSTONE_IO``) names the ``IOManager`` that keeps the values of assets that don't say
+    otherwise, as ``package.module:object``; None means the value store.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +38,7 @@ class Settings(BaseModel):
     auto_migrate: bool = True
     log: Literal["human", "json"] = "human"
     pickle: bool = True
+    io: str | None = None
 
     @classmethod
     def load(cls, **given: Any) -> Settings:
@@ -74,6 +77,7 @@ VARIABLES = {
     "auto_migrate": "FLOWSTONE_AUTO_MIGRATE",
     "log": "FLOWSTONE_LOG",
     "pickle": "FLOWSTONE_PICKLE",
+    "io": "FLOWSTONE_IO",
 }
 _FIELDS = {name: "schema_name" if name == "schema" else name for name in VARIABLES}
 

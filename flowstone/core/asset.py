@@ -75,6 +75,8 @@ class Asset(Displayed, Generic[P, R]):
         always: bool = False,
         aliases: Iterable[str] = (),
         keep: bool = True,
+        share: bool = False,
+        io: Any = "default",
         validate: bool | None = None,
         outputs: Outputs | None = None,
     ) -> None:
@@ -96,6 +98,8 @@ class Asset(Displayed, Generic[P, R]):
         self.always = always
         self.aliases = tuple(map(named, _listed(aliases))) if aliases else ()
         self.keep = keep
+        self.share = share
+        self.io = io
         self.validate = validate
         self.extra: tuple[AnyAsset | str, ...] = ()
         self.problems: list[DefinitionError] = []
@@ -418,6 +422,8 @@ def asset(
     always: bool = ...,
     aliases: Iterable[str] = ...,
     keep: bool = ...,
+    share: bool = ...,
+    io: Any = ...,
     validate: bool | None = ...,
     outputs: Outputs | None = ...,
 ) -> Callable[[Callable[P, R]], Asset[P, R]]: ...
@@ -453,7 +459,11 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         max_age: how old the current version may get before it is made again.
         always: make it in every run, whatever is recorded.
         aliases: names the asset had before; what was recorded under them is its history.
-        keep: False for a value that can't be stored; it then lives for one run.
+        keep: False for a value that can't be stored; it then lives for one run, until its last
+            consumer is done.
+        share: True to hand the very object to all consumers, which then must not change it.
+        io: the ``IOManager`` that keeps the value, or ``"package.module:object"``; None for the
+            value store, ``"default"`` for what the connection says.
         validate: True checks all of the returned value against the return annotation, with
             pydantic in strict mode; False nothing of it; None, the default, what is cheap: the
             outer class and a few items.

@@ -27,7 +27,7 @@ import zoneinfo
 from hashlib import blake2b
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel
 
@@ -37,6 +37,9 @@ from flowstone.errors import HashingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    #: The canonical bytes of a value of another library, in pieces, or None.
+    Forms: TypeAlias = Callable[[object], Iterable[bytes | memoryview] | None]
 
 SCHEME = 1
 """Version of the scheme, mixed into every digest but content digests."""
@@ -53,7 +56,7 @@ _new_fold = blake2b(digest_size=_SIZE, person=b"flowstone-fld-%d" % SCHEME).copy
 _new_parts = blake2b(digest_size=_SIZE, person=b"flowstone-dep-%d" % SCHEME).copy
 
 
-def digest(value: object, noticed: set[type] | None = None) -> str:
+def digest(value: object, noticed: set[type] | None = None, forms: Forms | None = None) -> str:
     """Give the canonical typed digest of ``value``: 40 hexadecimal characters.
 
     Type and value count: ``1``, ``True``, ``1.0``, ``"1"``, ``(1,)``, ``[1]``, ``{1: 2}`` and
@@ -68,13 +71,16 @@ def digest(value: object, noticed: set[type] | None = None) -> str:
     Decimal, Fraction, UUID, paths, enum members, NamedTuples, dataclasses and pydantic models, of
     exactly these types: a subclass such as an array library's scalar is never taken for its base.
 
+    ``forms`` gives the canonical bytes, piece by piece, of further values (arrays, data frames),
+    or None for a value that it doesn't know; they must begin with what tells its types apart.
     ``noticed`` takes the classes of all enum members, NamedTuples, dataclasses and models in it.
 
     Raises HashingError for anything else, for rings and for more than ``MAX_DEPTH`` levels; its
     ``path`` says where, like ``[0]['a'].name``.
     """
     hasher = _new_value()
-    outer, _here.noticed = _here.noticed, noticed
+    outer, outer_forms = _here.noticed, _here.forms
+    _here.noticed, _here.forms = noticed, forms
     try:
         hasher.update(_encode(value, 0))
     except _RefusedError as refused:
@@ -82,7 +88,7 @@ def digest(value: object, noticed: set[type] | None = None) -> str:
     except RecursionError:
         raise HashingError("value is nested too deeply for a digest; flatten it") from None
     finally:
-        _here.noticed = outer
+        _here.noticed, _here.forms = outer, outer_forms
     return hasher.hexdigest()
 
 
@@ -90,9 +96,15 @@ class _Here(threading.local):
     """What the call on this thread wants to know besides the digest."""
 
     noticed: set[type] | None = None
+    forms: Forms | None = None
 
 
 _here = _Here()
+
+
+def content_hasher() -> blake2b:
+    """Give what makes the ``content_digest`` of bytes that come piece by piece."""
+    return blake2b(digest_size=_SIZE)
 
 
 def content_digest(data: bytes | bytearray | memoryview) -> str:
@@ -328,6 +340,9 @@ def _range(value: range, _depth: int = 0) -> bytes:
 def _encode_instance(value: object, depth: int) -> bytes:
     """Give the form of an enum member, NamedTuple, dataclass or model, found by their class."""
     cls = type(value)
+    pieces = _here.forms(value) if _here.forms is not None else None
+    if pieces is not None:
+        return _pieces(pieces)
     if _here.noticed is not None:
         _here.noticed.add(cls)
     if isinstance(value, enum.Enum):
@@ -344,6 +359,13 @@ def _encode_instance(value: object, depth: int) -> bytes:
     if isinstance(value, BaseModel) and is_plain(cls):
         return _instance(b"M", cls, attributes(value), depth)
     raise _RefusedError(f"a value of type {cls.__name__!r} has no canonical form")
+
+
+def _pieces(pieces: Iterable[bytes | memoryview]) -> bytes:
+    hasher = _new_fold()
+    for piece in pieces:
+        hasher.update(piece)
+    return b"x#" + hasher.digest()
 
 
 def _instance(tag: bytes, cls: type, held: dict[str, object], depth: int) -> bytes:

@@ -26,8 +26,9 @@ class ValuePointer(Record):
 
     ``inline`` holds the bytes themselves when they are small; empty means that the row holds
     them and they were not read along with it. Otherwise ``location`` is the absolute path of a
-    file that is itself the asset (codec ``path``), or None for a file of the value store, which
-    is named by ``content_digest``. ``size`` is in bytes.
+    file or folder that is itself the asset (codecs ``path`` and ``folder``), the address an IO
+    manager made (codec ``io``, with the data version as ``content_digest``), or None for a file of
+    the value store, which is named by ``content_digest``. ``size`` is in bytes.
     """
 
     codec: str
@@ -40,6 +41,11 @@ class ValuePointer(Record):
     def unread(self) -> bool:
         """Whether the row holds the bytes and they were not read along with it."""
         return self.inline == b""
+
+    @property
+    def is_path(self) -> bool:
+        """Whether a file or folder is itself the asset."""
+        return self.codec in ("path", "folder")
 
 
 class Materialization(Record):

@@ -25,21 +25,22 @@ from flowstone.runner.journal import Journal
 from flowstone.runner.ledger import Ledger, moves, now
 from flowstone.runner.queue import ReadyQueue
 from flowstone.runner.resources import Resources
-from flowstone.runner.step import Lost, Made, Version, call_async, call_in_thread
+from flowstone.runner.step import Input, Lost, Made, Version, call_async, call_in_thread
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.values import is_shareable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from flowstone.core.asset import AnyAsset
     from flowstone.core.config import Config
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
     from flowstone.core.records import DecisionKind, Draft, Materialization
     from flowstone.runner.events import Ending, Listener
-    from flowstone.runner.step import Arguments, Outcome
+    from flowstone.runner.step import Arguments, Call, Outcome
     from flowstone.store.base import MaterializationStore
-    from flowstone.values import ValueStore
+    from flowstone.values import Keeper
 
 #: Seconds between two heartbeats of a run.
 BEAT_SECONDS = LEASE_SECONDS / 6
@@ -69,7 +70,7 @@ class Tools:
     """What a run works with; ``inputs`` looks again at what input paths hold."""
 
     store: MaterializationStore
-    values: ValueStore
+    values: Keeper
     inputs: Callable[[Mapping[str, Config]], Awaitable[Mapping[str, Observed]]]
     tell: Listener
     logger: Callable[[str, str, str | None], Logger]
@@ -301,6 +302,7 @@ class _Execution:
         if isinstance(outcome, Lost):
             if self._recover([turn.number for turn in turns], outcome.assets, read):
                 return
+            self._expect([turn.step for turn in turns], -1)
             outcome = _gone(outcome.assets)
         made = outcome if isinstance(outcome, list) else [outcome] * len(turns)
         outside = await self._outside(turns[0].step)
@@ -340,6 +342,7 @@ class _Execution:
         if self._is_verified(turns[0].step):
             await self._verify([turn.number for turn in asked], [s for s, _ in standing], read)
             return True
+        self._expect([turn.step for turn in turns], -1)
         for turn, (step, kind) in zip(asked, standing, strict=True):
             self._ledger.reused(step.name, "from history" if kind == "history" else "")
             self._start(self._queue.done(turn.number))
@@ -377,7 +380,7 @@ class _Execution:
 
     async def _may_stand_in(self, step: Step, made: Materialization) -> bool:
         """Whether an earlier success will do: the value of a target must be there."""
-        return step.name not in self._targets or await self._is_present(made)
+        return step.name not in self._targets or await self._is_present(step.asset, made)
 
     def _stand_in(self, step: Step, kind: DecisionKind, causes: Sequence[Cause]) -> None:
         """Something recorded was made of just these inputs: it stands in for the step."""
@@ -436,34 +439,63 @@ class _Execution:
             self._ledger.compared(step, made)
             self._start(self._queue.done(number))
 
-    async def _is_present(self, made: Materialization) -> bool:
+    async def _is_present(self, asset: AnyAsset, made: Materialization) -> bool:
         if made.value is None:
             return False
         present = self._tools.values.present
-        return (await to_thread.run_sync(present, [made.value]))[0]
+        return (await to_thread.run_sync(present, [(asset, made.value)]))[0]
 
     async def _call(
         self, steps: Sequence[Step], begin: Callable[[], None], attempt: int = 1
     ) -> Outcome:
         """Call the function as soon as there is a thread for it, or at once if it is async."""
-        arguments = self._arguments(steps[0], attempt)
-        assets = [step.asset for step in steps]
         try:
-            arguments |= await self._resources.of(assets[0].resources)
+            resources = await self._resources.of(steps[0].asset.resources)
         except ResourceError as error:
+            self._expect(steps, -1)
             begin()
             return describe(error)
-        if assets[0].is_async:
-            begin()
-            return await call_async(assets, arguments, self._tools.values)
+        if steps[0].asset.is_async:
+            return await self._called(call_async, steps, resources, begin, attempt)
         async with self._threads:
-            begin()
-            return await call_in_thread(assets, arguments, self._tools.values)
+            return await self._called(call_in_thread, steps, resources, begin, attempt)
+
+    async def _called(
+        self,
+        call: Call,
+        steps: Sequence[Step],
+        resources: Arguments,
+        begin: Callable[[], None],
+        attempt: int,
+    ) -> Outcome:
+        arguments = self._arguments(steps[0], attempt) | resources
+        begin()
+        outcome = await call([step.asset for step in steps], arguments, self._tools.values)
+        if isinstance(outcome, Lost):
+            for each in arguments.values():
+                if isinstance(each, Input):
+                    self._takers[each.asset.name] += 1
+                    self._report.versions[each.asset.name].give_back(each)
+        return outcome
+
+    def _expect(self, steps: Iterable[Step], takers: int) -> None:
+        """Steps will take their inputs after all (1), or end without taking them (-1).
+
+        What one function makes takes them once.
+        """
+        for step in steps:
+            if self._along(step.name)[0] == self._number[step.name]:
+                for parameter, source in step.asset.edges:
+                    if parameter:
+                        self._takers[source] += takers
+                        if source in self._report.versions:
+                            self._report.versions[source].expect(takers)
 
     def _arguments(self, step: Step, attempt: int) -> Arguments:
         arguments: Arguments = {}
         for parameter in step.asset.parameters:
             if parameter.kind == "dependency":
+                self._takers[parameter.asset] -= 1
                 arguments[parameter.name] = self._report.versions[parameter.asset].claim()
             elif parameter.kind == "config":
                 arguments[parameter.name] = step.config.values[parameter.name]
@@ -491,9 +523,11 @@ class _Execution:
         """
         version = Version(step.asset, draft.id, draft.data_version or "", draft.value)
         version.takers = self._takers[step.name]
-        if draft.value is not None and draft.value.location is not None:
-            version.held = Path(draft.value.location)  # what later runs will load
-        elif draft.value is None or (version.takers and (itself or is_shareable(made.value))):
+        version.lasting = draft.value is None and step.name in self._targets
+        shared = itself or step.asset.share or draft.value is None or is_shareable(made.value)
+        if draft.value is not None and draft.value.is_path:
+            version.held = Path(draft.value.location or "")  # what later runs will load
+        elif version.lasting or (version.takers and shared):
             version.held = made.value
         self._report.versions[step.name] = version
 
@@ -506,6 +540,7 @@ class _Execution:
         name = self._steps[number].name
         for blocked in self._queue.failed(number):
             step, why = self._steps[blocked], f"{name} has no value"
+            self._expect([step], -1)
             draft = self._ledger.begun(step.name)
             if draft is None:
                 self._ledger.skipped(step, why)
@@ -557,6 +592,7 @@ class _Execution:
             )
             self._ledger.reopen(name)
             self._left_out.discard(name)
+        self._expect([self._plan[name] for name in anew], 1)
         needed = [self._number[name] for name in anew]
         self._start([each for n in numbers for each in self._queue.again(n, needed)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 from anyio import to_thread
@@ -17,7 +17,7 @@ from flowstone.core.returned import check_returned
 from flowstone.errors import UnserializableValueError, ValueLostError
 from flowstone.ids import materialization_id
 from flowstone.runner.failure import Failure, describe
-from flowstone.values import Saved, is_shareable
+from flowstone.values import Saved, handed_out, is_shareable
 
 if TYPE_CHECKING:
     import uuid
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import Materialization, ValuePointer
-    from flowstone.values import ValueStore
+    from flowstone.values import Keeper
 
 T = TypeVar("T")
 A = TypeVarTuple("A")
@@ -48,7 +48,7 @@ class Input:
         """Whether the object itself was handed out."""
         return self.value is not _NOTHING
 
-    def take(self, values: ValueStore) -> Any:
+    def take(self, values: Keeper) -> Any:
         """The value.
 
         Raises:
@@ -59,14 +59,15 @@ class Input:
         if self.pointer is None:
             msg = f"the value of {self.asset.name!r} was not kept"
             raise ValueLostError(msg)
-        return values.load(self.pointer, self.asset.returns)
+        return handed_out(values.load(self.asset, self.pointer))
 
 
 @dataclass(slots=True)
 class Version:
     """What those who read an asset get: which materialization, its data version, its value.
 
-    ``held`` is the very object the function returned, kept while ``takers`` steps still want it.
+    ``held`` is the very object the function returned, kept while ``takers`` steps still want it,
+    and beyond if it is ``lasting``: the caller asked for it, and nothing else keeps it.
     """
 
     asset: AnyAsset
@@ -75,6 +76,7 @@ class Version:
     pointer: ValuePointer | None
     held: Any = _NOTHING
     takers: int = 0
+    lasting: bool = False
 
     @classmethod
     def of(cls, asset: AnyAsset, made: Materialization, takers: int = 0) -> Version:
@@ -94,17 +96,31 @@ class Version:
     def claim(self) -> Input:
         """The value for one consumer; no other consumer sees what this one does to it.
 
-        Immutable values are shared. Of anything else the last taker gets the object itself, all
-        others a copy decoded from the stored bytes. A value that is not kept has no bytes: it is
-        shared.
+        Values that nobody can change are shared, and so is what the asset says may be. Of
+        anything else the last taker gets the object itself, all others a copy decoded from the
+        stored bytes. A value that is not kept has no bytes: it is shared. The object is let go
+        with its last taker, unless it is ``lasting``.
         """
         self.takers -= 1
         last, held = self.takers <= 0, self.held
-        if last and self.pointer is not None:
+        if last and not self.lasting:
             self.held = _NOTHING
-        if held is not _NOTHING and (last or self.pointer is None or is_shareable(held)):
-            return Input(self.asset, self.pointer, held)
+        shared = last or self.pointer is None or self.asset.share or is_shareable(held)
+        if held is not _NOTHING and shared:
+            return Input(self.asset, self.pointer, handed_out(held))
         return Input(self.asset, self.pointer)
+
+    def expect(self, takers: int) -> None:
+        """More takers will come than were counted, or fewer; without any the object is let go."""
+        self.takers += takers
+        if self.takers <= 0 and not self.lasting:
+            self.held = _NOTHING
+
+    def give_back(self, claimed: Input) -> None:
+        """A consumer was not called after all, and will claim again."""
+        self.takers += 1
+        if claimed.at_hand:
+            self.held = claimed.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +152,14 @@ class Awaited:
 
 #: How a call ended: for each asset that is to be made its value or why it has none; or all alike.
 Outcome = list[Made | Failure] | Lost | Failure
+#: How a function is called: in a thread, or on the event loop.
+Call: TypeAlias = "Callable[[Sequence[AnyAsset], Arguments, Keeper], Awaitable[Outcome]]"
 #: What a function is called with, by parameter: a claim on an input, or the value itself.
 Arguments = dict[str, Any]
 
 
 async def call_in_thread(
-    assets: Sequence[AnyAsset], arguments: Arguments, values: ValueStore
+    assets: Sequence[AnyAsset], arguments: Arguments, values: Keeper
 ) -> Outcome:
     """Call the one function that makes ``assets`` in a thread.
 
@@ -155,41 +173,41 @@ async def call_in_thread(
 
 
 def _call_sync(
-    assets: Sequence[AnyAsset], arguments: Arguments, values: ValueStore
+    assets: Sequence[AnyAsset], arguments: Arguments, values: Keeper
 ) -> Outcome | Awaited:
     try:
         taken = _take(arguments, values)
         if isinstance(taken, Lost):
             return taken
         result: Any = assets[0](**taken)
+        _let_go(arguments, taken)
         return Awaited(result) if inspect.isawaitable(result) else _keep_all(assets, result, values)
     except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
         return describe(error)
 
 
-async def call_async(
-    assets: Sequence[AnyAsset], arguments: Arguments, values: ValueStore
-) -> Outcome:
+async def call_async(assets: Sequence[AnyAsset], arguments: Arguments, values: Keeper) -> Outcome:
     """Run one step on the event loop, and what it costs to decode and encode in a thread."""
     at_hand = all(each.at_hand for each in arguments.values() if isinstance(each, Input))
     try:
         taken = _take(arguments, values) if at_hand else await _in_thread(_take, arguments, values)
         if isinstance(taken, Lost):
             return taken
-        return await _awaited(assets, assets[0](**taken), values)
+        result: Any = assets[0](**taken)
+        # The coroutine holds what it was given, and nothing else does.
+        _let_go(arguments, taken)
+        return await _awaited(assets, result, values)
     except BaseException as error:
         if _is_stopped(error):
             raise
         return describe(error)
 
 
-async def _awaited(
-    assets: Sequence[AnyAsset], result: Awaitable[Any], values: ValueStore
-) -> Outcome:
+async def _awaited(assets: Sequence[AnyAsset], result: Awaitable[Any], values: Keeper) -> Outcome:
     """Wait for a coroutine's result, and keep it."""
     try:
         value = await result
-        if type(value) in _SMALL:
+        if type(value) in _SMALL and values.manager(assets[0]) is None:
             return _keep_all(assets, value, values)
         return await _in_thread(_keep_all, assets, value, values)
     except BaseException as error:
@@ -213,7 +231,13 @@ async def _in_thread(work: Callable[[Unpack[A]], T], *arguments: *A) -> T:
     return await to_thread.run_sync(work, *arguments, limiter=unlimited, abandon_on_cancel=True)
 
 
-def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:
+def _let_go(*held: Arguments) -> None:
+    """Drop the inputs before the result is encoded: two large values need not meet a third."""
+    for each in held:
+        each.clear()
+
+
+def _take(arguments: Arguments, values: Keeper) -> Arguments | Lost:
     taken: Arguments = {}
     lost: list[str] = []
     for parameter, value in arguments.items():
@@ -227,9 +251,7 @@ def _take(arguments: Arguments, values: ValueStore) -> Arguments | Lost:
     return Lost(lost) if lost else taken
 
 
-def _keep_all(
-    assets: Sequence[AnyAsset], returned: Any, values: ValueStore
-) -> list[Made | Failure]:
+def _keep_all(assets: Sequence[AnyAsset], returned: Any, values: Keeper) -> list[Made | Failure]:
     """Store what the function made of each asset; one that can't be kept leaves the others be.
 
     Raises:
@@ -249,7 +271,7 @@ def _keep_all(
     return kept
 
 
-def _keep(asset: AnyAsset, returned: Any, values: ValueStore) -> Made:
+def _keep(asset: AnyAsset, returned: Any, values: Keeper) -> Made:
     """Store what the function returned; the version it stated comes before the value's own."""
     value, version = returned, ""
     if isinstance(returned, DataVersion):
@@ -258,8 +280,8 @@ def _keep(asset: AnyAsset, returned: Any, values: ValueStore) -> Made:
     if not asset.keep:
         return Made(value, None, version or f"unkept-{materialization_id().hex}")
     try:
-        saved = values.save(value, asset.returns)
+        saved = values.save(asset, value, version)
     except UnserializableValueError as error:
         msg = f"asset {asset.name!r} returned a value that can't be kept: {error}"
         raise UnserializableValueError(msg) from None
-    return Made(value, saved, version or saved.data_version)
+    return Made(value, saved, saved.data_version)

@@ -36,12 +36,13 @@ _SHORT = 8
 class Content:
     """What a path holds: its digest, and the path, size and short digest in words.
 
-    ``error`` is empty, or says why there is no digest.
+    ``error`` is empty, or says why there is no digest. ``size`` is in bytes, of all files together.
     """
 
     digest: str
     shown: str
     error: str = ""
+    size: int = 0
 
 
 async def contents(
@@ -76,6 +77,15 @@ async def contents(
         reading.todo.clear()
     await _in_thread(limiter, remembered.save)
     return {tree.path: _content(tree, reading.found) for tree in trees}
+
+
+def content(path: Path, remembered: Remembered) -> Content:
+    """What one path holds now, as ``contents`` says it, read in the calling thread."""
+    tree = _tree(path)
+    reading = _Reading(remembered, tree.files.values())
+    reading.recall()
+    reading.work()
+    return _content(tree, reading.found)
 
 
 async def _in_thread(
@@ -240,13 +250,17 @@ def _content(tree: _Tree, found: dict[str, _File]) -> Content:
     error = tree.error or next((file.error for file in files.values() if file.error), "")
     if error:
         return Content("", f"{tree.path} (unreadable)", error)
-    size = f"{sum(file.size for file in files.values()):,} bytes"
+    total = sum(file.size for file in files.values())
+    size = f"{total:,} bytes"
     if tree.is_folder:
         digest = combine(
             "folder", *(p for name, file in files.items() for p in (name, file.digest))
         )
-        return Content(digest, f"{tree.path} ({len(files):,} files, {size}, {digest[:_SHORT]})")
-    content = files[""].digest if files else None
-    if content is None:
+        return Content(
+            digest, f"{tree.path} ({len(files):,} files, {size}, {digest[:_SHORT]})", size=total
+        )
+    found_digest = files[""].digest if files else None
+    if found_digest is None:
         return Content(combine("absent"), f"{tree.path} (absent)")
-    return Content(combine("file", content), f"{tree.path} ({size}, {content[:_SHORT]})")
+    shown = f"{tree.path} ({size}, {found_digest[:_SHORT]})"
+    return Content(combine("file", found_digest), shown, size=total)

@@ -25,6 +25,11 @@ class MaterializationStore(Protocol):
     encoded keys (``flowstone.core.partition.encode``) or None.
     """
 
+    @property
+    def conninfo(self) -> str | None:
+        """The connection string of the database, if there is one. It may hold a password."""
+        ...
+
     async def create(
         self,
         *,

@@ -62,7 +62,7 @@ async def open_store(
             kwargs={"prepare_threshold": None, "autocommit": True, "client_encoding": _ENCODING},
             open=False,
         ) as pool:
-            yield PostgresStore(pool, schema_name)
+            yield PostgresStore(pool, schema_name, conninfo)
 
 
 @contextlib.asynccontextmanager

@@ -46,6 +46,10 @@ class MemoryStore:
         self._runs: dict[str, Run] = {}
         self._leases: dict[str, dt.datetime] = {}
 
+    @property
+    def conninfo(self) -> str | None:
+        return None
+
     async def create(
         self,
         *,

@@ -52,11 +52,18 @@ _UNREACHABLE = ("08", "57P", "53300")
 class PostgresStore:
     """A ``MaterializationStore`` over a pool of connections."""
 
-    def __init__(self, pool: Connections, schema: str | None = None) -> None:
+    def __init__(
+        self, pool: Connections, schema: str | None = None, conninfo: str | None = None
+    ) -> None:
         self._pool = pool
+        self._conninfo = conninfo
         self._queries = Queries(schema)
         #: Code versions and definitions that are known to be recorded.
         self._kept: set[str] = set()
+
+    @property
+    def conninfo(self) -> str | None:
+        return self._conninfo
 
     async def create(
         self,

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from flowstone.values.sharing import is_shareable
+from flowstone.values.bulk import frame_digest
+from flowstone.values.io import DEFAULT, IOManager, Product, manager_of
+from flowstone.values.keeper import Keeper
+from flowstone.values.sharing import handed_out, is_shareable
 from flowstone.values.store import INLINE_LIMIT, Saved, ValueStore
 
-__all__ = ["INLINE_LIMIT", "Saved", "ValueStore", "is_shareable"]
+__all__ = [
+    "DEFAULT",
+    "INLINE_LIMIT",
+    "IOManager",
+    "Keeper",
+    "Product",
+    "Saved",
+    "ValueStore",
+    "frame_digest",
+    "handed_out",
+    "is_shareable",
+    "manager_of",
+]

@@ -6,18 +6,20 @@ pickle, whose bytes are not canonical, comes last.
 
 from __future__ import annotations
 
-import io
 import pickle
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.text import safe_str
 from flowstone.errors import UnserializableValueError
+from flowstone.values.bulk import DECODERS, encode_bulk
 from flowstone.values.classes import KnownClasses
-from flowstone.values.frames import decode_pandas, decode_polars, encode_frame
-from flowstone.values.tagged import decode_json, decode_tagged, encode_json, encode_tagged
+from flowstone.values.parts import decode_parts, encode_parts
+from flowstone.values.tagged import decode_json, decode_tagged, encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import BinaryIO
+
+    from flowstone.values.sink import Sink
 
 PICKLE = "pickle"
 _PICKLE_PROTOCOL = 5
@@ -25,41 +27,60 @@ _REASON_LIMIT = 300
 
 
 def encode(
-    value: object, annotation: object, *, allow_pickle: bool, noticed: set[type]
-) -> tuple[str, bytes]:
-    """Give the name of the codec that takes ``value``, and its bytes.
+    value: object, annotation: object, sink: Sink, *, allow_pickle: bool, noticed: set[type]
+) -> str:
+    """Write ``value`` to an empty sink and give the name of the codec that took it.
 
     What is pickled adds the classes in it to ``noticed``.
 
     Dataclasses, NamedTuples, enums and models are written by field if ``annotation`` reaches
     their class, else pickled. Raises UnserializableValueError if no codec takes the value.
     """
-    frame = encode_frame(value)
-    if frame is not None:
-        return frame
+    codec = encode_bulk(value, sink)
+    if codec is not None:
+        return codec
+    sink.clear()
     plain = encode_json(value)
     if plain is not None:
-        return "json", plain
-    tagged = encode_tagged(value, KnownClasses(annotation))
-    return tagged or (PICKLE, _encode_pickle(value, noticed, allow_pickle=allow_pickle))
+        sink.write(plain)
+        return "json"
+    codec = encode_parts(value, KnownClasses(annotation), sink)
+    if codec is not None:
+        return codec
+    sink.clear()
+    _pickle(value, sink, noticed, allow_pickle=allow_pickle)
+    return PICKLE
 
 
-def decode(codec: str, data: bytes, annotation: object) -> object:
-    """Give the value that ``encode`` wrote. The caller has checked the digest of ``data``.
+def decode(codec: str, file: BinaryIO, annotation: object) -> object:
+    """Give the value that ``encode`` wrote. The caller has checked the digest of the file.
 
     Raises whatever reading raises: LookupError for an unknown codec or class, ImportError for an
     absent library, and for pickle anything at all.
     """
-    read = _DECODERS.get(codec)
-    if read is None:
-        raise LookupError(f"codec {codec!r} is unknown; a newer Flowstone may have written it")
-    return read(data, annotation)
+    if codec in DECODERS:
+        return DECODERS[codec](file)
+    if codec == "parts":
+        return decode_parts(file, KnownClasses(annotation))
+    if codec == "json":
+        return decode_json(file.read())
+    if codec in ("tagged", "object"):
+        return decode_tagged(file.read(), KnownClasses(annotation))
+    if codec == PICKLE:
+        # Safe as far as the store and the database are: the digest of the bytes was checked.
+        return pickle.load(file)  # noqa: S301 - see the line above
+    raise LookupError(f"codec {codec!r} is unknown; a newer Flowstone may have written it")
+
+
+def is_streamed(codec: str) -> bool:
+    """Say whether a codec reads a file piece by piece; for others it is read whole first."""
+    return codec in DECODERS or codec == "parts"
 
 
 class _Noticing(pickle.Pickler):
     """A pickler that takes note of the classes it meets."""
 
-    def __init__(self, file: io.BytesIO, noticed: set[type]) -> None:
+    def __init__(self, file: Sink, noticed: set[type]) -> None:
         super().__init__(file, protocol=_PICKLE_PROTOCOL)
         self._noticed = noticed
 
@@ -69,7 +90,7 @@ class _Noticing(pickle.Pickler):
         return NotImplemented
 
 
-def _encode_pickle(value: object, noticed: set[type], *, allow_pickle: bool) -> bytes:
+def _pickle(value: object, sink: Sink, noticed: set[type], *, allow_pickle: bool) -> None:
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     cure = "return something else, or use @asset(keep=False)"
     if not allow_pickle:
@@ -77,28 +98,13 @@ def _encode_pickle(value: object, noticed: set[type], *, allow_pickle: bool) -> 
             f"a value of type {kind} can only be pickled, and pickle is off; {cure}"
         )
     try:
-        file = io.BytesIO()
-        _Noticing(file, noticed).dump(value)
-        return file.getvalue()
+        _Noticing(sink, noticed).dump(value)
     except MemoryError:
         raise
     except Exception as error:
+        if error is sink.error:
+            raise
         reason = safe_str(error, _REASON_LIMIT)
         raise UnserializableValueError(
             f"a value of type {kind} can't be stored ({reason}); {cure}"
         ) from error
-
-
-def _decode_tagged(data: bytes, annotation: object) -> object:
-    return decode_tagged(data, KnownClasses(annotation))
-
-
-_DECODERS: dict[str, Callable[[bytes, object], object]] = {
-    "json": lambda data, _: decode_json(data),
-    "tagged": _decode_tagged,
-    "object": _decode_tagged,
-    "polars.parquet": lambda data, _: decode_polars(data),
-    "pandas.parquet": lambda data, _: decode_pandas(data),
-    # Safe as far as the store and the database are: the digest of the bytes was checked.
-    PICKLE: lambda data, _: pickle.loads(data),  # noqa: S301 - see the line above
-}

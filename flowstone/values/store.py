@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,16 +13,19 @@ from flowstone.core.text import safe_str
 from flowstone.errors import FlowstoneError, HashingError, ValueLostError
 from flowstone.sources.remembered import Remembered
 from flowstone.values import codecs, paths
+from flowstone.values.bulk import canonical
 from flowstone.values.files import DigestFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
+    from typing import BinaryIO
 
 INLINE_LIMIT = 65_536
 """Bytes up to which a value is kept in its pointer, so in Postgres."""
 
 _REASON_LIMIT = 300
+_NOWHERE = Path(os.devnull)
 
 
 class Saved(NamedTuple):
@@ -68,21 +73,27 @@ class ValueStore:
         ``annotation`` is what the asset says it returns, evaluated. The data version is the same
         for equal values, except for pickled ones that have no canonical digest; there a rebuild
         can be one too many, never one too few. A ``pathlib.Path`` stands for the file at it: the
-        pointer names the file, and the data version follows its content.
+        pointer names it, and the data version follows its content; so for a folder.
 
         Raises UnserializableValueError if no codec takes the value, ValueStoreError if the disk
         refuses.
         """
         if isinstance(value, Path):
-            pointer = paths.point_at(value)
+            remembered = Remembered(self._cache)
+            pointer = paths.point_at(value, remembered)
+            remembered.save()
             return Saved(pointer, combine("value", pointer.codec, pointer.content_digest))
         noticed: set[type] = set()
-        codec, data = codecs.encode(value, annotation, allow_pickle=self._pickle, noticed=noticed)
-        content = content_digest(data)
-        inline = data if len(data) <= self._inline_limit else None
-        if inline is None:
-            self._files.write(content, data)
-        pointer = ValuePointer(codec=codec, size=len(data), content_digest=content, inline=inline)
+        with self._files.sink(self._inline_limit) as sink:
+            codec = codecs.encode(
+                value, annotation, sink, allow_pickle=self._pickle, noticed=noticed
+            )
+            inline = sink.held
+            if inline is None:
+                self._files.keep(sink)
+        pointer = ValuePointer(
+            codec=codec, size=sink.size, content_digest=sink.digest, inline=inline
+        )
         version = _data_version(value, pointer, noticed)
         return Saved(pointer, self._of(version, noticed))
 
@@ -90,7 +101,7 @@ class ValueStore:
         """The data version of a value that is not kept; empty if it has no canonical form."""
         noticed: set[type] = set()
         try:
-            version = digest(value, noticed)
+            version = digest(value, noticed, canonical)
         except HashingError:
             return ""
         return self._of(version, noticed)
@@ -107,13 +118,18 @@ class ValueStore:
         decoded (a class, a library, pickle) has changed or is gone; ValueStoreError if the disk
         can't be read.
         """
-        if pointer.codec == paths.CODEC:
-            return paths.checked(pointer)
+        if pointer.is_path:
+            return paths.checked(pointer, Remembered(_NOWHERE))
         if not self._may_decode(pointer):
             raise ValueLostError("the value was pickled, and pickle is off")
-        data = self._checked_bytes(pointer)
+        if pointer.inline is None and codecs.is_streamed(pointer.codec):
+            with self._files.open(pointer.content_digest, pointer.size) as file:
+                return self._decoded(pointer, file, annotation)
+        return self._decoded(pointer, io.BytesIO(self._checked_bytes(pointer)), annotation)
+
+    def _decoded(self, pointer: ValuePointer, file: BinaryIO, annotation: object) -> object:
         try:
-            return codecs.decode(pointer.codec, data, annotation)
+            return codecs.decode(pointer.codec, file, annotation)
         except (FlowstoneError, MemoryError):
             raise
         except Exception as error:
@@ -134,7 +150,7 @@ class ValueStore:
         return there
 
     def _is_present(self, pointer: ValuePointer, remembered: Remembered) -> bool:
-        if pointer.codec == paths.CODEC:
+        if pointer.is_path:
             return paths.is_unchanged(pointer, remembered)
         if not self._may_decode(pointer):
             return False
@@ -158,6 +174,6 @@ class ValueStore:
 
 def _data_version(value: object, pointer: ValuePointer, noticed: set[type]) -> str:
     try:
-        return digest(value, noticed)
+        return digest(value, noticed, canonical)
     except HashingError:
         return combine("value", pointer.codec, pointer.content_digest)

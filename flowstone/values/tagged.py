@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.hashing import MAX_DEPTH
 from flowstone.core.objects import attributes, is_plain, rebuild
+from flowstone.values.arrays import read_scalar, scalar_form
 from flowstone.values.classes import field_names, is_record
+from flowstone.values.sharing import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,6 +50,10 @@ class _UntakenError(Exception):
     """The form has no place for this value."""
 
 
+def _no_part(_item: object) -> None:
+    """Nothing is kept beside the form."""
+
+
 def encode_json(value: object) -> bytes | None:
     """Give plain JSON that reads back as the same value and types, or None if there is none."""
     try:
@@ -61,9 +67,14 @@ def decode_json(data: bytes) -> object:
     return _loaded(data, None)
 
 
-def encode_tagged(value: object, classes: KnownClasses) -> tuple[str, bytes] | None:
-    """Give ``("tagged", bytes)``, or ``("object", bytes)`` if a class takes part, or None."""
-    writer = _Writer(classes)
+def encode_tagged(
+    value: object, classes: KnownClasses, part: Callable[[object], int | None] = _no_part
+) -> tuple[str, bytes] | None:
+    """Give ``("tagged", bytes)``, or ``("object", bytes)`` if a class takes part, or None.
+
+    ``part`` takes what is to be kept beside the form, such as arrays, and gives its number.
+    """
+    writer = _Writer(classes, part)
     try:
         form = writer.form(value, 0)
         return ("object" if writer.met_class else "tagged"), _dumped([_VERSION, form])
@@ -71,12 +82,14 @@ def encode_tagged(value: object, classes: KnownClasses) -> tuple[str, bytes] | N
         return None
 
 
-def decode_tagged(data: bytes, classes: KnownClasses) -> object:
-    """Give the value that ``encode_tagged`` wrote.
+def decode_tagged(
+    data: bytes, classes: KnownClasses, part: Callable[[int], object] = _no_part
+) -> object:
+    """Give the value that ``encode_tagged`` wrote; ``part`` gives what was kept beside it.
 
     Raises LookupError if a class is not among ``classes`` and ValueError if it has other fields.
     """
-    loaded = _loaded(data, _Reader(classes).read)
+    loaded = _loaded(data, _Reader(classes, part).read)
     if not (isinstance(loaded, list) and len(loaded) == 2 and loaded[0] == _VERSION):  # noqa: PLR2004 - version and form
         raise ValueError("the form has an unknown version")
     return loaded[1]
@@ -124,8 +137,8 @@ def _all_plain(items: Iterable[object], depth: int) -> bool:
 class _Writer:
     """One pass of ``encode_tagged``."""
 
-    def __init__(self, classes: KnownClasses) -> None:
-        self._classes = classes
+    def __init__(self, classes: KnownClasses, part: Callable[[object], int | None]) -> None:
+        self._classes, self._part = classes, part
         self.met_class = False
 
     def form(self, value: Any, depth: int) -> object:
@@ -135,6 +148,9 @@ class _Writer:
             return {"$int": hex(value)} if wide else value
         if depth > MAX_DEPTH:
             raise _UntakenError
+        number = self._part(value)
+        if number is not None:
+            return {"$part": number}
         if kind in _SCALAR_FORMS:
             tag, state = _SCALAR_FORMS[kind]
             return {tag: state(value)}
@@ -155,6 +171,8 @@ class _Writer:
 
     def _record(self, value: Any, depth: int) -> object:
         cls = type(value)
+        if owner_of(value) == "numpy":
+            return self._numpy(value)
         if not (is_record(cls) and self._classes.knows(cls)):
             raise _UntakenError
         self.met_class = True
@@ -170,13 +188,24 @@ class _Writer:
             raise _UntakenError
         return {"$object": [name, field_names(cls), self.form(attributes(value), depth + 1)]}
 
+    def _numpy(self, value: Any) -> object:
+        form = scalar_form(value)
+        if form is None:
+            raise _UntakenError
+        return {"$numpy": form}
+
 
 class _Reader:
     """One pass of ``decode_tagged``: turns tags into values, innermost first."""
 
-    def __init__(self, classes: KnownClasses) -> None:
+    def __init__(self, classes: KnownClasses, part: Callable[[int], object]) -> None:
         self._classes = classes
-        self._records = {"$enum": self._enum, "$named": self._named, "$object": self._object}
+        self._own: dict[str, Callable[[Any], object]] = {
+            "$enum": self._enum,
+            "$named": self._named,
+            "$object": self._object,
+            "$part": part,
+        }
 
     def read(self, found: dict[str, Any]) -> object:
         if len(found) != 1:
@@ -184,7 +213,7 @@ class _Reader:
         (tag, state), *_ = found.items()
         if not tag.startswith("$"):
             return found
-        read = self._records.get(tag) or _SCALAR_READERS[tag]
+        read = self._own.get(tag) or _SCALAR_READERS[tag]
         return read(state)
 
     def _enum(self, state: list[Any]) -> object:
@@ -318,4 +347,5 @@ _SCALAR_READERS: dict[str, Callable[[Any], object]] = {
     "$set": set,
     "$frozenset": frozenset,
     "$dict": dict,
+    "$numpy": read_scalar,
 }

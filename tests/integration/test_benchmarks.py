@@ -30,6 +30,15 @@ def test_planning_sends_as_many_statements_for_many_assets_as_for_few(tmp_path: 
     assert rows == [("100", "1"), ("1,000", "1")]
 
 
+def test_memory_is_measured_for_making_a_first_run_and_a_reuse(tmp_path: Path) -> None:
+    script = str(ROOT / "benchmarks" / "memory.py")
+    options = ["--mb", "8", "--kind", "array"]
+    done = python(script, *options, home=tmp_path / "home", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^array +(\w+) +-?[\d.]+ ", done.stdout, re.MULTILINE)
+    assert rows == ["make", "first", "reuse"]
+
+
 def test_the_comparison_runs_and_rewrites_nothing_but_the_table_of_a_page(tmp_path: Path) -> None:
     script = str(ROOT / "benchmarks" / "peers" / "compare.py")
     page = tmp_path / "page.md"

@@ -135,7 +135,7 @@ _CODECS: list[tuple[Any, Any, str]] = [
     (Frozen(1), list[Plain], "pickle"),
     (pl.DataFrame({"a": [1, None], "b": [["x"], []]}), Any, "polars.parquet"),
     (pd.DataFrame({"a": [1.0, math.nan], "b": ["x", "y"]}), Any, "pandas.parquet"),
-    (pd.Series([1]), Any, "pickle"),
+    (pd.Series([1], name="s"), Any, "pandas.series"),
 ]
 
 
@@ -571,8 +571,7 @@ def test_a_path_that_is_no_file_is_refused_with_its_cure(tmp_path: Path, kept: V
     odd.touch()
     cases = [
         (tmp_path / "none", "no such file exists; write it first"),
-        (tmp_path, "is a folder; return the path of a file"),
-        (tmp_path / "pipe", "not a regular file"),
+        (tmp_path / "pipe", "neither a file nor a folder"),
         (odd, "UTF-8"),
         (_OwnPath(tmp_path / "own"), "return a plain pathlib.Path"),
         (Path("a\0b"), "can't be read"),
