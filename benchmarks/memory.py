@@ -1,7 +1,8 @@
 """Peak memory of a run that hands on a large value, over the size of that value.
 
 ``python benchmarks/memory.py`` measures a producer and a consumer in processes of their own: a
-first run (make, keep, hand on), and one that loads what was kept. ``--mb`` sets the size.
+first run (make, keep, hand on), and one that loads what was kept. ``--mb`` sets the size. The
+database is that of the settings.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from flowstone import Asset, Flowstone
-from flowstone.store.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,14 +67,18 @@ def _work(kind: str, mb: int, home: Path, mode: str) -> None:
     if mode == "make":
         make(mb * _MB)
     else:
-        producer = Asset(lambda: make(mb * _MB), name="producer", code_version="1")
-        consumer: Any = Asset(lambda producer: producer.shape, name="consumer", code_version=mode)
+        # Named and versioned by the folder, so that no earlier measurement is reused.
+        once = str(home)
+        producer = Asset(lambda: make(mb * _MB), name="producer", code_version=once)
+        consumer: Any = Asset(
+            lambda producer: producer.shape, name="consumer", code_version=f"{once} {mode}"
+        )
         anyio.run(_run, home, [producer, consumer])
     print(json.dumps([before, _peak()]))
 
 
 async def _run(home: Path, assets: list[Any]) -> None:
-    async with Flowstone(home=home) as fs:
+    async with Flowstone(values=home) as fs:
         await fs.materialize(assets[1], assets=assets)
 
 
@@ -101,7 +105,6 @@ def main() -> None:
             for mode in ("make", "first", "reuse"):
                 before, after = _measure(kind, given.mb, Path(folder) / kind, mode)
                 print(f"{kind:7} {mode:6} {(after - before) / given.mb:5.2f}   ({after:,.0f} MB)")
-            EmbeddedServer(Path(folder) / kind).stop()
 
 
 if __name__ == "__main__":
