@@ -13,13 +13,13 @@ import anyio
 import click
 
 from flowstone.cli import options
-from flowstone.cli.words import counted, relative
 from flowstone.settings import Settings
 from flowstone.store import schema
 from flowstone.store.connect import connect, describe, server
 from flowstone.store.dump import dump as write_dump
 from flowstone.store.embedded import EmbeddedServer
 from flowstone.store.objects import drop
+from flowstone.telling.words import counted, relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import click
 
 from flowstone.cli import options
 from flowstone.cli.faults import UNAVAILABLE
-from flowstone.cli.words import printable
 from flowstone.doctor import examine
+from flowstone.telling.words import printable
 
 _MARKS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 

@@ -15,13 +15,13 @@ from flowstone import log
 from flowstone.cli import options, output
 from flowstone.cli.events import JsonLines, LogEntries
 from flowstone.cli.faults import FAILED
-from flowstone.cli.frames import shown
 from flowstone.cli.plan import show
 from flowstone.cli.progress import PlainScreen, Progress, Screen, View
 from flowstone.errors import ResourceError
 from flowstone.portal import call
 from flowstone.runner.failure import describe
 from flowstone.settings import Settings
+from flowstone.telling.frames import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from flowstone.cli.words import relative
 from flowstone.errors import SettingsError
 from flowstone.settings import Settings
 from flowstone.store.embedded import EmbeddedServer
+from flowstone.telling.words import relative
 
 
 @click.command()
