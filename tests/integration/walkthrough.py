@@ -67,7 +67,7 @@ def _run(text: str, folder: Path, settings: dict[str, str]) -> None:
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         done = subprocess.run(
-            ["sh", "-c", command],
+            ["/bin/sh", "-c", command],
             check=False,
             cwd=folder,
             encoding="utf-8",
