@@ -193,7 +193,9 @@ def split(
 
 
 @asset(outputs=["late_model", "scores"], group="model")
-def fit(train: pl.DataFrame, test: pl.DataFrame, ridge: float = 1.0) -> tuple[LateModel, Scores]:
+def fit(
+    train: pl.DataFrame, test: pl.DataFrame, ridge: Annotated[float, Field(gt=0)] = 1.0
+) -> tuple[LateModel, Scores]:
     """The model, and how well it and two simpler ones tell which flights of ``test`` are late."""
     model = fit_logistic(train, FEATURES, ridge)
     models = {

@@ -22,6 +22,7 @@ BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE |
 VARYING = [
     (re.compile(r"\d\d:\d\d:\d\d"), "CLOCK"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "RUN"),
+    (re.compile(r"\b[0-9a-f]{8}\b"), "VERSION"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b( ago)?|just now| - "), " TIME "),
     (re.compile(r"/\S+/"), "/"),
     (re.compile(r"\s+"), " "),
