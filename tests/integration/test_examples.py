@@ -124,7 +124,7 @@ def test_flights_runs_on_a_server_that_was_started_separately(tmp_path: Path, ve
     home, pipeline = tmp_path / "home", str(FLIGHTS / "pipeline.py")
     with password_server(bindir) as url:
         settings = {"FLOWSTONE_DATABASE_URL": url}
-        run = ("-m", "flowstone", "run", pipeline)
+        run = ("-m", "flowstone", "run", pipeline, "scores")
         first = python(*run, home=home, cwd=tmp_path, **settings)
         assert first.returncode == 0, first.stderr
         again = python(*run, home=home, cwd=tmp_path, **settings)

@@ -23,7 +23,7 @@ VARYING = [
     (re.compile(r"\d\d:\d\d:\d\d"), "CLOCK"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "RUN"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "VERSION"),
-    (re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b( ago)?|just now| - "), " TIME "),
+    (re.compile(r"\b\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min)\b)?( ago)?|just now| - "), " TIME "),
     (re.compile(r"/\S+/"), "/"),
     (re.compile(r"\s+"), " "),
 ]
