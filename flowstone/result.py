@@ -24,7 +24,8 @@ class RunResult:
     ``result["revenue"]`` decodes that asset's value; each call gives a fresh copy of a mutable
     one. ``statuses`` says of every asset how its step ended: ``materialized``, ``reused``,
     ``failed``, ``skipped`` or ``cancelled``, and in a run that verifies ``verified`` or
-    ``differs``. ``rows`` are the materializations this run recorded.
+    ``differs``. ``rows`` are the materializations this run recorded, ``unclosed`` the errors of
+    resources that could not be closed.
     """
 
     def __init__(

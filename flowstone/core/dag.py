@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rustworkx as rx
 
 from flowstone.core.asset import AnyAsset, Asset
-from flowstone.core.resources import Offered, bind, gather, unusable
+from flowstone.core.resources import OF_CALL, OF_CONNECTION, Offered, bind, gather, unusable
 from flowstone.core.selection import select
 from flowstone.errors import (
     CycleError,
@@ -91,7 +91,9 @@ class AssetGraph:
         """This graph with other providers: ``resources`` before its own, ``standing`` after."""
         if not resources and not standing:
             return self
-        DefinitionErrors.raise_any(list(unusable("resources=", resources)))
+        DefinitionErrors.raise_any(
+            [*unusable(OF_CALL, resources), *unusable(OF_CONNECTION, standing)]
+        )
         mine = self._offered
         offered = Offered(
             {**mine.given, **resources}, {**standing, **mine.standing}, mine.namespaces

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
+OF_CALL = "resources="
+OF_CONNECTION = "resources= of the connection"
 _VERSION_LENGTH = 200
 _NAME = "resources"
 _NONE: Mapping[str, Any] = {}
@@ -104,8 +106,8 @@ def gather(
 ) -> tuple[dict[str, Provider], list[DefinitionError]]:
     """The providers a graph has, by name, and all that is wrong with them."""
     problems = [
-        *unusable("resources=", offered.given),
-        *unusable("resources= of the connection", offered.standing),
+        *unusable(OF_CALL, offered.given),
+        *unusable(OF_CONNECTION, offered.standing),
     ]
     if problems:
         return {}, problems

@@ -127,6 +127,8 @@ class _Kept:
                 if self._scope.cancel_called and _is_cancelled(error):
                     raise
                 self._fail(error)
+            finally:
+                self._end_in_thread.set()  # however this task ended, its thread goes on
         self.decided.set()
         self.ended.set()
 
@@ -156,7 +158,7 @@ class _Kept:
             made = await made
             if _is_scope(made, provider) and not _is_async(made):
                 made = await self._thread(lambda: self._hold_here(made, provider))
-        if made is _CLOSED:
+        if made is _CLOSED or self._end.is_set():
             return
         if not _is_scope(made, provider):
             self._open(made)

@@ -214,8 +214,8 @@ class TestProviders:
             collect([made], None, [connect])  # type: ignore[arg-type] # wrong on purpose
         with pytest.raises(DefinitionError, match="a name is text, not int"):
             AssetGraph([made], resources={1: connect})  # type: ignore[dict-item] # wrong on purpose
-        with pytest.raises(DefinitionError, match="resources= is a mapping"):
-            collect([made], AssetGraph([Asset(name="b")]), [connect])  # type: ignore[arg-type] # wrong on purpose
+        with pytest.raises(DefinitionError, match="of the connection is a mapping"):
+            collect([made], AssetGraph([Asset(name="b")]), None, [connect])  # type: ignore[arg-type] # wrong on purpose
 
     def test_a_parameter_with_a_default_takes_a_resource_if_there_is_one(self) -> None:
         def warehouse(vault: str = "", region: str = "eu", warehouse: int = 3) -> str:
