@@ -71,8 +71,13 @@ def fit_logistic(flights: pl.DataFrame, features: Sequence[str], ridge: float) -
     Every category has an effect. A penalty of ``ridge / 2`` times its square pulls it to zero, the
     more so the fewer its flights. See Hastie, Tibshirani, Friedman, *The Elements of
     Statistical Learning*, 4.4.1.
+
+    Raises:
+        ValueError: if all flights are late, or none.
     """
     late = _late(flights)
+    if late.all() or not late.any():
+        raise ValueError("all flights are late, or none; there is nothing to learn")
     terms = [(each, value) for each in features for value in flights[each].unique().sort()]
     columns = [_term_numbers(flights[feature], feature, terms) for feature in features]
     intercept = float(np.log(late.mean() / (1 - late.mean())))

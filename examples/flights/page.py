@@ -62,7 +62,7 @@ weather, and how late other flights were leaving. Before, {train_late:.1%} were 
 <div class="tables">
 <div class="beside">{scores}
 <p>Smaller is better for the squared error (Brier score) and the log loss. AUC is how often a late
-flight has a higher chance than one on time; 0.5 is guessing.</p>
+flight was given a higher chance than one on time; 0.5 is guessing.</p>
 <p>Cancelled and diverted flights are left out, before and after: of them nobody knows how late
 they would have been.</p>
 </div>

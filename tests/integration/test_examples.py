@@ -7,6 +7,8 @@ import functools
 import io
 import json
 import math
+import re
+import shutil
 import zipfile
 from collections import defaultdict
 from datetime import date, datetime, timedelta
@@ -14,10 +16,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
-from tests.integration.scripts import ROOT, python
+from tests.integration.scripts import ROOT, environment, python
 from tests.integration.servers import PASSWORD, debian_15, password_server
+from tests.integration.walkthrough import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,20 +30,36 @@ if TYPE_CHECKING:
 FLIGHTS = ROOT / "examples" / "flights"
 ANSWERS = ("totals", "delay_by_carrier", "weather_effect", "busiest_routes", "days")
 MODEL = ("fit", "risk_groups")
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+WHOLE = "## The whole pipeline"
 
 # Reads the recorded answers back in a process that has not made them.
 READ_BACK = f"""
 import json, sys
+from contextlib import contextmanager
 from dataclasses import asdict
 sys.path.insert(0, {str(FLIGHTS)!r})
 import pipeline
-from flowstone import materialize
+from flowstone import Resource, materialize
 result = materialize(*(getattr(pipeline, name) for name in {(*ANSWERS, *MODEL)!r}))
 answers = {{name: result[name] for name in {ANSWERS!r}}}
 told = {{n: v if isinstance(v, dict) else v.to_dicts() for n, v in answers.items()}}
 told["statuses"] = result.statuses
 told |= {{name: asdict(result[name]) for name in ("late_model", "scores")}}
 told["risk_groups"] = result["risk_groups"].to_dicts()
+
+told["tables"] = events = []
+@contextmanager
+def tables():
+    events.append("opened")
+    with pipeline.open_tables() as opened:
+        yield opened
+    events.append("closed")
+read = (pipeline.airlines, pipeline.airports, pipeline.weather)
+resources = {{"tables": Resource(tables, version=pipeline.resources["tables"].version)}}
+materialize(*read, resources=resources)
+events.append("all were fresh")
+materialize(*read, resources=resources, force=True)
 print(json.dumps(told, default=str))
 """
 
@@ -68,31 +89,31 @@ def test_quickstart_prints_its_result_and_runs_nothing_the_second_time(tmp_path:
     assert done.returncode == 0, done.stderr
 
 
-def test_flights_tells_the_year_as_the_data_do_and_runs_nothing_twice(tmp_path: Path) -> None:
-    home, pipeline = tmp_path / "home", str(FLIGHTS / "pipeline.py")
-    first = python("-m", "flowstone", "run", pipeline, home=home, cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
+def test_the_tutorial_shows_what_its_first_steps_print(tmp_path: Path) -> None:
+    first_steps, _, _ = TUTORIAL.partition(WHOLE)
+    follow(first_steps, flights_in(tmp_path), tmp_path / "home")
 
-    page = tmp_path / "flights-report" / "index.html"
-    html, written = page.read_text(encoding="utf-8"), page.stat().st_mtime_ns
-    assert "336,776" in html
-    assert "ExpressJet Airlines Inc." in html
-    assert "244,737 flights completed before\nOctober 1" in html
+
+def test_flights_tells_the_year_as_the_data_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tutorial's way through the whole pipeline; figures and scores are those of the data."""
+    home, folder = tmp_path / "home", flights_in(tmp_path)
+    follow(TUTORIAL.partition(WHOLE)[2], folder, home)
+
+    html = (folder / "flights-report" / "index.html").read_text(encoding="utf-8")
     assert html.count("<svg") == 2
-
-    again = python("-m", "flowstone", "run", pipeline, home=home, cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert "nothing to do" in again.stdout + again.stderr
-    assert page.stat().st_mtime_ns == written
-    check = python("-m", "flowstone", "plan", "--check", pipeline, home=home, cwd=tmp_path)
-    assert check.returncode == 0, check.stdout
+    for phrase in ("336,776", "ExpressJet Airlines Inc.", "244,737 flights", "before\nOctober 1"):
+        assert phrase in html
 
     read = python("-c", READ_BACK, home=home, cwd=tmp_path)
     assert read.returncode == 0, read.stderr
     told = json.loads(read.stdout)
     assert set(told["statuses"].values()) == {"reused"}
+    assert told["tables"] == ["all were fresh", "opened", "closed"]
     agree_with_the_data(told)
     model_scores_as_told(told)
+    notebook_shows_what_it_says(home, monkeypatch)
 
 
 @pytest.mark.parametrize("version", ["15", "18"])
@@ -103,7 +124,7 @@ def test_flights_runs_on_a_server_that_was_started_separately(tmp_path: Path, ve
     home, pipeline = tmp_path / "home", str(FLIGHTS / "pipeline.py")
     with password_server(bindir) as url:
         settings = {"FLOWSTONE_DATABASE_URL": url}
-        run = ("-m", "flowstone", "run", pipeline)
+        run = ("-m", "flowstone", "run", pipeline, "scores")
         first = python(*run, home=home, cwd=tmp_path, **settings)
         assert first.returncode == 0, first.stderr
         again = python(*run, home=home, cwd=tmp_path, **settings)
@@ -114,6 +135,50 @@ def test_flights_runs_on_a_server_that_was_started_separately(tmp_path: Path, ve
     assert PASSWORD not in first.stderr + again.stderr + status.stdout + status.stderr
     assert not (home / "postgres").exists()
     assert not (home / "postgres.id").exists()
+
+
+def flights_in(tmp_path: Path) -> Path:
+    """A copy of the example, to be worked in."""
+    folder = tmp_path / "flights"
+    folder.mkdir()
+    for file in FLIGHTS.glob("*.py"):
+        shutil.copy(file, folder)
+    return folder
+
+
+def notebook_shows_what_it_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel executes it; what the command line has made is reused."""
+    for name, value in environment(home).items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(FLIGHTS / "flights.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in cells)
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute(cwd=str(FLIGHTS))
+    shown = {cell["source"].splitlines()[-1]: plain(cell["outputs"]) for cell in cells}
+    assert "AssetGraph" in shown["AssetGraph.from_module(pipeline)"]
+    assert "Alaska Airlines Inc." in shown['answer["delay_by_carrier"].head(3)']
+    assert "8 reused" in shown["materialize(pipeline.delay_by_carrier)"]
+    assert "9 reused" in shown["fitted"]
+    assert "0.154969" in shown["pl.DataFrame(scores)"]
+    halved = shown['halved["scores"].models["all features"]']
+    made = re.findall(r"'(\w+)': 'materialized'", halved)
+    assert made == ["train", "test", "late_model", "scores"]
+    assert re.search(r"auc=0\.71\d", halved)
+    reasons = shown['why("late_model", assets=pipeline)']
+    assert "late_model would be taken from history" in reasons
+    assert "config from_month changed 7 -> 10" in reasons
+    assert set(re.findall(r": '(\w+)'", shown["materialize(pipeline.fit).statuses"])) == {"reused"}
+    assert shown['materialize(worst_hour, assets=pipeline)["worst_hour"]'] == "'15:00'"
+    assert re.fullmatch(r"'\d\d:00'", shown['worst_hour(halved["late_model"])'])
+
+
+def plain(outputs: Any) -> str:
+    """What a cell printed, and its value, as text."""
+    return "".join(
+        output.get("text", "") or output["data"]["text/plain"]
+        for output in outputs
+        if output["output_type"] in {"stream", "execute_result"}
+    )
 
 
 def agree_with_the_data(answers: dict[str, Any]) -> None:
@@ -191,6 +256,11 @@ def model_scores_as_told(told: dict[str, Any]) -> None:
     )
     assert score["brier"] < 0.9 * baseline["brier"]
 
+    page = (FLIGHTS / "README.md").read_text(encoding="utf-8")
+    for name, each in scores["models"].items():
+        row = f"| {name} | {each['brier']:.4f} | {each['log_loss']:.4f} | {each['auc']:.3f} |"
+        assert row in page
+
     riskiest = sorted(chances, reverse=True)[: len(test) // 10]
     top = told["risk_groups"][0]
     assert top["foretold"] == pytest.approx(sum(each for each, _ in riskiest) / len(riskiest), 1e-3)
@@ -202,6 +272,7 @@ def model_scores_as_told(told: dict[str, Any]) -> None:
 def what_was_known() -> Iterator[tuple[int, dict[str, str], bool]]:
     """Of each completed flight: its month, its features, and whether it was late."""
     moment = functools.cache(datetime.fromisoformat)
+    weekday = functools.cache("{:%A}".format)
     delays: dict[tuple[str, datetime], list[int]] = defaultdict(list)
     for flight in rows("flights"):
         if flight["dep_delay"] != "NA":
@@ -216,7 +287,7 @@ def what_was_known() -> Iterator[tuple[int, dict[str, str], bool]]:
         seen = flight["origin"], moment(flight["time_hour"]) - timedelta(hours=1)
         known = {
             "hour": f"{int(flight['hour']):02}",
-            "weekday": f"{date(year, month, day):%A}",
+            "weekday": weekday(date(year, month, day)),
             "carrier": flight["carrier"],
             "origin": flight["origin"],
             "conditions": skies.get(seen, "unknown"),
@@ -254,6 +325,7 @@ def mean_delays(flights: list[dict[str, str]], keys: list[str]) -> dict[str, flo
     return {key: sum(values) / len(values) for key, values in delays.items()}
 
 
+@functools.cache
 def sky_by_hour() -> dict[tuple[str, str], str]:
     """The kind of weather at each airport in each hour."""
 
