@@ -70,7 +70,10 @@ def summary(plan: Plan) -> str:
     fresh, moved = counts["reuse"], len(plan.moved)
     told += [f"{fresh} up to date" + (f" ({moved} from history)" * bool(moved))] if fresh else []
     told += [f"{counts['blocked']} blocked"] if counts["blocked"] else []
-    estimates = [_estimate(step) for step in plan if step.action == "materialize"]
+    running = [step for step in plan if step.action == "materialize"]
+    # What one function makes takes its time once.
+    calls = {id(step.asset.maker or step): step for step in running}
+    estimates = [_estimate(step) for step in calls.values()]
     known = [each for each in estimates if each is not None]
     sure = len(known) == len(estimates) and sum(known) >= _WORTH_TELLING_MS
     return ", ".join(told) + (f"; about {duration(sum(known))} of work" if sure else "")
