@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import math
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
-from anyio import from_thread, to_thread
+from anyio import from_thread
 
 from flowstone.core.resources import is_manager
 from flowstone.errors import ResourceError
 from flowstone.runner.failure import describe
+from flowstone.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -179,8 +179,7 @@ class _Kept:
     async def _thread(self, work: Callable[[], T]) -> T:
         self._in_thread = True
         try:
-            limiter = anyio.CapacityLimiter(math.inf)
-            return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+            return await in_thread(work)
         finally:
             self._in_thread = False
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, TypeVarTuple, Unpack
-
-import anyio
-from anyio import to_thread
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowstone.core.hashing import combine
 from flowstone.core.outputs import apart
@@ -17,6 +13,7 @@ from flowstone.core.returned import check_returned
 from flowstone.errors import UnserializableValueError, ValueLostError
 from flowstone.ids import materialization_id
 from flowstone.runner.failure import Failure, describe
+from flowstone.threads import in_thread, is_stopped
 from flowstone.values import Saved, handed_out, is_shareable
 
 if TYPE_CHECKING:
@@ -26,9 +23,6 @@ if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import Materialization, ValuePointer
     from flowstone.values import Keeper
-
-T = TypeVar("T")
-A = TypeVarTuple("A")
 
 _NOTHING = object()
 #: Values of these types are taken in on the event loop: a thread would cost more than the work.
@@ -166,7 +160,7 @@ async def call_in_thread(
     What the user's code raises comes back as a ``Failure``. Being cancelled, it leaves the thread
     to itself.
     """
-    outcome = await _in_thread(_call_sync, assets, arguments, values)
+    outcome = await in_thread(_call_sync, assets, arguments, values)
     if isinstance(outcome, Awaited):
         return await _awaited(assets, outcome.result, values)
     return outcome
@@ -190,7 +184,7 @@ async def call_async(assets: Sequence[AnyAsset], arguments: Arguments, values: K
     """Run one step on the event loop, and what it costs to decode and encode in a thread."""
     at_hand = all(each.at_hand for each in arguments.values() if isinstance(each, Input))
     try:
-        taken = _take(arguments, values) if at_hand else await _in_thread(_take, arguments, values)
+        taken = _take(arguments, values) if at_hand else await in_thread(_take, arguments, values)
         if isinstance(taken, Lost):
             return taken
         result: Any = assets[0](**taken)
@@ -198,7 +192,7 @@ async def call_async(assets: Sequence[AnyAsset], arguments: Arguments, values: K
         _let_go(arguments, taken)
         return await _awaited(assets, result, values)
     except BaseException as error:
-        if _is_stopped(error):
+        if is_stopped(error):
             raise
         return describe(error)
 
@@ -209,26 +203,11 @@ async def _awaited(assets: Sequence[AnyAsset], result: Awaitable[Any], values: K
         value = await result
         if type(value) in _SMALL and values.manager(assets[0]) is None:
             return _keep_all(assets, value, values)
-        return await _in_thread(_keep_all, assets, value, values)
+        return await in_thread(_keep_all, assets, value, values)
     except BaseException as error:
-        if _is_stopped(error):
+        if is_stopped(error):
             raise
         return describe(error)
-
-
-def _is_stopped(error: BaseException) -> bool:
-    """Whether the run is being cancelled, and not something inside the asset."""
-    cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-    return cancelled and anyio.current_effective_deadline() == -math.inf
-
-
-async def _in_thread(work: Callable[[Unpack[A]], T], *arguments: *A) -> T:
-    """Do blocking work in a thread, which a cancelled run leaves to itself.
-
-    The run limits how many steps there are at once; anyio's own limit would come on top.
-    """
-    unlimited = anyio.CapacityLimiter(math.inf)
-    return await to_thread.run_sync(work, *arguments, limiter=unlimited, abandon_on_cancel=True)
 
 
 def _let_go(*held: Arguments) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
-from anyio import to_thread
 
 from flowstone.core.config import NO_CONFIG, SHOWN_BYTES, display, public, redact
 from flowstone.core.hashing import digest
@@ -17,6 +15,7 @@ from flowstone.core.outside import Observed, by_content, paths_in
 from flowstone.core.text import cap, clean, safe_str
 from flowstone.errors import HashingError
 from flowstone.sources.paths import contents
+from flowstone.threads import in_thread, is_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
@@ -166,8 +165,7 @@ async def _answer(question: _Question, limiter: anyio.CapacityLimiter) -> _Answe
         return await _asked(question, limiter)
     except BaseException as error:
         # What the function raises is its answer, unless it is we who are being cancelled.
-        cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-        if cancelled and anyio.current_effective_deadline() == -math.inf:
+        if is_stopped(error):
             raise
         reason = cap(redact(clean(safe_str(error))), _ERROR_BYTES).partition("\n")[0]
         kind = type(error).__qualname__
@@ -179,15 +177,13 @@ async def _asked(question: _Question, limiter: anyio.CapacityLimiter) -> _Answer
     if inspect.iscoroutinefunction(fn):
         result = await fn(**arguments)
     else:
-        answer = await to_thread.run_sync(
-            _asked_here, fn, arguments, limiter=limiter, abandon_on_cancel=True
-        )
+        answer = await in_thread(_asked_here, fn, arguments, limiter=limiter)
         if isinstance(answer, _Answer):
             return answer
         result = await answer
     if type(result) in _SMALL:
         return _state(result)
-    return await to_thread.run_sync(_state, result, limiter=limiter, abandon_on_cancel=True)
+    return await in_thread(_state, result, limiter=limiter)
 
 
 def _asked_here(fn: Callable[..., Any], arguments: Mapping[str, Any]) -> _Answer | Awaitable[Any]:

@@ -8,19 +8,17 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import anyio
-from anyio import to_thread
 
 from flowstone.core.hashing import combine, content_digest_of
 from flowstone.sources.remembered import Remembered, mark
+from flowstone.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-T = TypeVar("T")
-A = TypeVarTuple("A")
 F = TypeVar("F", bound="_File | None")
 
 _THREADS = 4
@@ -65,17 +63,17 @@ async def contents(
     if not wanted:
         return {}
     limiter = anyio.CapacityLimiter(_THREADS)
-    remembered = await _in_thread(limiter, Remembered, cache, clock)
-    trees = await _in_thread(limiter, _trees, wanted)
+    remembered = await in_thread(Remembered, cache, clock, limiter=limiter)
+    trees = await in_thread(_trees, wanted, limiter=limiter)
     reading = _Reading(remembered, {file for tree in trees for file in tree.files.values()})
-    await _in_thread(limiter, reading.recall)
+    await in_thread(reading.recall, limiter=limiter)
     try:
         async with anyio.create_task_group() as group:
             for _ in range(reading.threads):
-                group.start_soon(_in_thread, limiter, reading.work)
+                group.start_soon(partial(in_thread, reading.work, limiter=limiter))
     finally:
         reading.todo.clear()
-    await _in_thread(limiter, remembered.save)
+    await in_thread(remembered.save, limiter=limiter)
     return {tree.path: _content(tree, reading.found) for tree in trees}
 
 
@@ -86,12 +84,6 @@ def content(path: Path, remembered: Remembered) -> Content:
     reading.recall()
     reading.work()
     return _content(tree, reading.found)
-
-
-async def _in_thread(
-    limiter: anyio.CapacityLimiter, work: Callable[[Unpack[A]], T], *arguments: *A
-) -> T:
-    return await to_thread.run_sync(work, *arguments, limiter=limiter, abandon_on_cancel=True)
 
 
 class _UnreadableError(Exception):
