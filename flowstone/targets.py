@@ -9,7 +9,8 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowstone.core.asset import AnyAsset
-from flowstone.core.dag import AssetGraph, assets_in, defined_in, is_asset
+from flowstone.core.dag import AssetGraph
+from flowstone.core.namespaces import assets_in, defined_in, is_asset
 from flowstone.core.resources import Offered, Providers
 from flowstone.errors import ConfigError, TargetError
 

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowstone.core.dag import AssetGraph, defined_in
+from flowstone.core.dag import AssetGraph
+from flowstone.core.namespaces import defined_in
 from flowstone.errors import EmptySelectionError, TargetError, did_you_mean
 from flowstone.runner.failure import describe
 from flowstone.telling.frames import shown, syntax

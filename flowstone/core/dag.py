@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rustworkx as rx
 
-from flowstone.core.asset import AnyAsset, Asset
 from flowstone.core.display import Displayed
 from flowstone.core.edges import mismatches
+from flowstone.core.namespaces import assets_in, defined_in, is_asset, present, with_ancestors
+from flowstone.core.problems import (
+    clashing_aliases,
+    config_clashes,
+    duplicate,
+    no_asset,
+    unknown,
+)
 from flowstone.core.resources import OF_CALL, OF_CONNECTION, Offered, bind, gather, unusable
 from flowstone.core.selection import select
 from flowstone.errors import (
     CycleError,
     DefinitionError,
     DefinitionErrors,
-    DuplicateAssetError,
     UnknownDependencyError,
     did_you_mean,
 )
@@ -27,12 +32,8 @@ from flowstone.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from flowstone.core.asset import AnyAsset
     from flowstone.core.resources import Provider, Providers
-
-#: How many names are compared, in all, to find the nearest of unknown ones.
-_COMPARISONS = 500_000
-#: Under what names a notebook keeps what its cells showed.
-_OUTPUTS = re.compile(r"_{1,3}|_\d+")
 
 
 class AssetGraph(Displayed):
@@ -64,12 +65,10 @@ class AssetGraph(Displayed):
             problems += bind(self._assets, self.resources)
         for asset in self._assets.values():
             problems += asset.problems
-        for asset in _definitions(self._assets):
-            if asset.config:
-                problems += _clashes(asset, self._assets)
+        problems += config_clashes(self._assets)
         self._makers, wrong = _makers(self._assets)
         problems += wrong
-        problems += _Unknown(self._assets, self._makers.values(), self.resources).problems
+        problems += unknown(self._assets, self._makers.values(), self.resources)
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
         problems += mismatches(self._assets)
@@ -86,14 +85,14 @@ class AssetGraph(Displayed):
         spaces = tuple(map(vars, modules))
         found = [asset for space in spaces for asset in defined_in(space)]
         offered = replace(Offered.of(resources), namespaces=spaces)
-        return cls(_with_ancestors(found), resources=offered)
+        return cls(with_ancestors(found), resources=offered)
 
     @classmethod
     def from_targets(
         cls, targets: Iterable[AnyAsset], *, resources: Providers | Offered | None = None
     ) -> AssetGraph:
         """The graph of some assets and all they need, found in the namespaces they live in."""
-        return cls(_with_ancestors(targets), resources=resources)
+        return cls(with_ancestors(targets), resources=resources)
 
     def providing(self, resources: Providers, standing: Providers) -> AssetGraph:
         """This graph with other providers: ``resources`` before its own, ``standing`` after."""
@@ -217,32 +216,6 @@ class AssetGraph(Displayed):
         return needed
 
 
-def is_asset(value: object) -> bool:
-    """Whether a value found in a namespace is an asset; never runs code of the value."""
-    return issubclass(type(value), Asset)
-
-
-def assets_in(values: Iterable[object]) -> list[AnyAsset]:
-    """The assets among some values; a function with several outputs counts as these."""
-    found: list[Any] = [value for value in values if is_asset(value)]
-    return [each for value in found for each in (value.outputs.values() or (value,))]
-
-
-def defined_in(namespace: Mapping[str, Any]) -> list[AnyAsset]:
-    """The assets that a namespace defines now, once each.
-
-    What was defined anew is left out where its old self has another name there, and so is the
-    history of a notebook's outputs (``_``, ``_12``).
-    """
-    has_past = "_oh" in namespace
-    found = [
-        _present(value)
-        for name, value in list(namespace.items())
-        if is_asset(value) and not (has_past and _OUTPUTS.fullmatch(name))
-    ]
-    return assets_in({id(asset): asset for asset in found}.values())
-
-
 def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str], dict[str, int]]:
     graph: rx.PyDiGraph[AnyAsset, str] = rx.PyDiGraph(
         node_count_hint=len(assets), edge_count_hint=3 * len(assets)
@@ -262,7 +235,7 @@ def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str],
 
 def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[DefinitionError]]:
     listed = list(assets)
-    problems: list[DefinitionError] = [_no_asset(each) for each in listed if not is_asset(each)]
+    problems: list[DefinitionError] = [no_asset(each) for each in listed if not is_asset(each)]
     named: dict[str, AnyAsset] = {}
     clashes: dict[str, dict[int, AnyAsset]] = {}
     todo = [asset.original for asset in reversed(assets_in(listed))]
@@ -280,28 +253,11 @@ def _by_name(assets: Iterable[AnyAsset]) -> tuple[dict[str, AnyAsset], list[Defi
             if asset.maker is not None and id(asset.maker) not in brought:
                 brought.add(id(asset.maker))
                 along = [asset.maker]
-            linked = assets_in([*map(_present, asset.linked), *along])
+            linked = assets_in([*map(present, asset.linked), *along])
             todo += [each for each in linked if named.get(each.name) is not each]
-    problems += [_duplicate(name, list(clashing.values())) for name, clashing in clashes.items()]
-    problems += _clashing_aliases(named)
+    problems += [duplicate(name, list(clashing.values())) for name, clashing in clashes.items()]
+    problems += clashing_aliases(named)
     return named, problems
-
-
-def _present(asset: AnyAsset) -> AnyAsset:
-    """What stands for an asset now: a cell or module run again has replaced those it defines."""
-    asset = asset.original
-    if asset.is_local:
-        return asset
-    if asset.maker is not None:
-        return _present(asset.maker).outputs.get(asset.name, asset)
-    there = asset.namespace.get(getattr(asset, "__name__", ""))
-    return (
-        there
-        if there is not asset
-        and isinstance(there, Asset)
-        and (there.name == asset.name and there.namespace is asset.namespace)
-        else asset
-    )
 
 
 def _makers(
@@ -317,109 +273,11 @@ def _makers(
         other = found.setdefault(maker.name, maker)
         same = assets.get(maker.name)
         if other is not maker:
-            problems.append(_duplicate(maker.name, [other, maker]))
+            problems.append(duplicate(maker.name, [other, maker]))
         elif same is not None and same.maker is not maker:
-            problems.append(_duplicate(maker.name, [maker, same]))
+            problems.append(duplicate(maker.name, [maker, same]))
         problems += maker.problems or maker.check_outputs()
     return found, problems
-
-
-def _definitions(assets: Mapping[str, AnyAsset]) -> Iterable[AnyAsset]:
-    """What was decorated: a function with several outputs is one definition."""
-    return {id(asset.maker or asset): asset.maker or asset for asset in assets.values()}.values()
-
-
-def _no_asset(value: object) -> DefinitionError:
-    shown = getattr(value, "__name__", None) or f"a value of type {type(value).__name__}"
-    return DefinitionError(f"{shown} is no asset; decorate it with @asset")
-
-
-def _clashing_aliases(named: Mapping[str, AnyAsset]) -> Iterator[DuplicateAssetError]:
-    """A name that an asset had before must not be the name, or former name, of another."""
-    owners: dict[str, AnyAsset] = {}
-    for asset in named.values():
-        for alias in asset.aliases:
-            other = named.get(alias) or owners.setdefault(alias, asset)
-            if other is not asset:
-                msg = f"alias {alias!r} of {asset.label} also stands for {other.label}; drop one"
-                yield DuplicateAssetError(msg)
-
-
-def _duplicate(name: str, assets: list[AnyAsset]) -> DuplicateAssetError:
-    places = sorted(asset.place or "no function" for asset in assets)
-    shown = " and ".join(dict.fromkeys(places))
-    several = "several" if len(assets) > 2 else "two"  # noqa: PLR2004 - it says so
-    again = f" ({len(assets)} times)" if len(set(places)) == 1 else ""
-    msg = f"{several} assets are named {name!r}: {shown}{again}; rename one, or set name= on it"
-    return DuplicateAssetError(msg)
-
-
-def _clashes(asset: AnyAsset, assets: Mapping[str, AnyAsset]) -> Iterator[DefinitionError]:
-    for parameter in asset.config:
-        if parameter.name in assets:
-            yield DefinitionError(
-                f"{asset.label}: parameter {parameter.name!r} has a default, so it is config, but"
-                f" an asset has that name too; drop the default to depend on the asset, or rename"
-                f" the parameter"
-            )
-
-
-class _Unknown:
-    """One error for every dependency that no asset provides."""
-
-    def __init__(
-        self,
-        assets: Mapping[str, AnyAsset],
-        makers: Iterable[AnyAsset],
-        resources: Iterable[str],
-    ) -> None:
-        self._assets, self._makers, self._resources = assets, list(makers), resources
-        self._hints: dict[tuple[str, int], str] = {}
-        self._left = _COMPARISONS
-        self.problems = [
-            self._problem(asset, parameter, source)
-            for asset in _definitions(assets)
-            for parameter, source in asset.edges
-            if source not in assets
-        ]
-
-    def _problem(self, asset: AnyAsset, parameter: str, source: str) -> UnknownDependencyError:
-        if parameter in ("", source):
-            needs = f"parameter {parameter!r} needs" if parameter else f"needs {source!r},"
-        else:
-            needs = f"parameter {parameter!r} needs {source!r},"
-        lacks = "an asset that does not exist" if parameter == source else "which no asset provides"
-        cure = (
-            self._several(asset, source) or self._nearest(source, asset) or _cure(asset, parameter)
-        )
-        return UnknownDependencyError(f"{asset.label}: {needs} {lacks}{cure}")
-
-    def _several(self, asset: AnyAsset, source: str) -> str:
-        """What a function makes that was named as if it were one asset."""
-        candidates = [*asset.linked, asset.namespace.get(source), *self._makers]
-        makers = (each for each in candidates if isinstance(each, Asset) and each.outputs)
-        maker = next((each for each in makers if each.name == source), None)
-        return f"; {source} makes several: take {' or '.join(maker.outputs)}" if maker else ""
-
-    def _nearest(self, name: str, asking: AnyAsset) -> str:
-        """The nearest names in the graph and its module, unless comparing would take all day."""
-        key = name, id(asking.namespace)
-        if key not in self._hints and self._left > 0:
-            there = _assets_of(asking.namespace)
-            known = {*self._assets, *there, *self._resources} - {asking.name}
-            self._left -= len(known)
-            self._hints[key] = did_you_mean(name, sorted(known))
-        return self._hints.get(key, "")
-
-
-def _cure(asset: AnyAsset, parameter: str) -> str:
-    if parameter in ("self", "cls") and "." in getattr(asset, "__qualname__", ""):
-        return "; an asset is a function, not a method: move it out of its class"
-    if parameter in ("context", "ctx"):
-        return f"; for the run's context write {parameter}: Context"
-    if asset.is_local:
-        return "; it is defined inside a function, so pass assets=[...] with all that it needs"
-    return "; define it, give the parameter a default to make it config, or use From(...)"
 
 
 def _cycles(graph: rx.PyDiGraph[AnyAsset, str]) -> list[DefinitionError]:
@@ -451,35 +309,3 @@ def _ring(part: rx.PyDiGraph[AnyAsset, str]) -> list[AnyAsset]:
     while ring[-1] != start:
         ring.append(before[ring[-1]])
     return [part[node] for node in reversed(ring)]
-
-
-def _with_ancestors(assets: Iterable[AnyAsset]) -> list[AnyAsset]:
-    """The assets and all they need by name, each looked up where the asset that needs it lives."""
-    spaces: dict[int, dict[str, list[AnyAsset]]] = {}
-    found = {id(asset): asset for asset in (each.original for each in assets)}
-    names = {asset.name for asset in found.values()}
-    todo = list(found.values())
-    while todo:
-        asset = todo.pop()
-        space = asset.namespace
-        if id(space) not in spaces:
-            spaces[id(space)] = _assets_of(space)
-        here = spaces[id(space)]
-        for source in asset.sources():
-            if isinstance(source, Asset):
-                candidates = [_present(source)]
-            elif asset.is_local and source in names:
-                candidates = []  # what was given along with a local asset comes before globals
-            else:
-                candidates = here.get(source, [])
-            new = [each for each in candidates if id(each) not in found]
-            found.update((id(each), each) for each in new)
-            todo += new
-    return list(found.values())
-
-
-def _assets_of(namespace: Mapping[str, Any]) -> dict[str, list[AnyAsset]]:
-    found: dict[str, dict[int, AnyAsset]] = {}
-    for asset in defined_in(namespace):
-        found.setdefault(asset.name, {})[id(asset)] = asset
-    return {name: list(assets.values()) for name, assets in found.items()}

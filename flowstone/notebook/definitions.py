@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.annotations import EMPTY
 from flowstone.core.config import MASK, display, is_secret
-from flowstone.core.dag import AssetGraph, defined_in
+from flowstone.core.dag import AssetGraph
+from flowstone.core.namespaces import defined_in
 from flowstone.core.render import tree
 from flowstone.errors import FlowstoneError
 from flowstone.notebook import states

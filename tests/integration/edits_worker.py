@@ -30,7 +30,7 @@ import pydantic  # noqa: F401 - see above
 
 from flowstone.api import Flowstone
 from flowstone.core.asset import Asset
-from flowstone.core.dag import is_asset
+from flowstone.core.namespaces import is_asset
 from flowstone.store.memory import MemoryStore
 
 if TYPE_CHECKING:

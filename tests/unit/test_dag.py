@@ -11,7 +11,7 @@ import pytest
 import rustworkx as rx
 
 from flowstone import Asset, AssetGraph, From, asset
-from flowstone.core.dag import defined_in
+from flowstone.core.namespaces import defined_in
 from flowstone.errors import (
     CycleError,
     DefinitionError,
