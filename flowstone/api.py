@@ -14,10 +14,9 @@ from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.planning import planned, request_of
 from flowstone.result import RunResult, not_closed, run_failed
-from flowstone.runner.events import Listening, RunFinished, RunStarted
-from flowstone.runner.ledger import moves
-from flowstone.runner.run import Report, Tools, default_concurrency, execute, new_run
-from flowstone.runner.step import Version
+from flowstone.runner.events import Listening
+from flowstone.runner.run import Tools, default_concurrency, execute
+from flowstone.runner.versions import read_inline
 from flowstone.settings import Settings
 from flowstone.sources import class_code
 from flowstone.sources.observe import read_inputs
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from flowstone.core.resources import Providers
     from flowstone.planning import Forced
     from flowstone.runner.events import Event, Listener
+    from flowstone.runner.report import Report
     from flowstone.store.base import MaterializationStore
     from flowstone.targets import Assets, Target
     from flowstone.values import IOManager
@@ -249,11 +249,8 @@ class Flowstone:
         inputs = functools.partial(read_inputs, cache=self._cache)
         keeper = self._keeper(plan.request.partition, io, run_id)
         tools = Tools(self.store, keeper, inputs, tell, step_logger, concurrency)
-        if plan.is_idle:
-            report, rows = await self._record_idle(plan, run_id, tell), []
-        else:
-            report = await execute(plan, run_id, partition, tools)
-            rows = await self.store.get_by_run_id(run_id)
+        report = await execute(plan, run_id, partition, tools)
+        rows = [] if plan.is_idle else await self.store.get_by_run_id(run_id)
         await self._read_values(plan, report)
         result = RunResult(run_id, plan, report, rows, keeper)
         if tell.error is not None:
@@ -387,23 +384,6 @@ class Flowstone:
     def _cache(self) -> Path:
         return self.settings.home / "cache"
 
-    async def _record_idle(self, plan: Plan, run_id: str, tell: Listener) -> Report:
-        """Record a run that makes nothing; what it reuses from history becomes current."""
-        run = new_run(plan, run_id)
-        tell(RunStarted(run_id, len(plan), 0))
-        done = {
-            "status": "success",
-            "counts": {"reused": len(plan)},
-            "completed_at": run.started_at,
-        }
-        report = Report(run.model_copy(update=done), {step.name: "reused" for step in plan})
-        for step in plan:
-            if step.current is not None:
-                report.versions[step.name] = Version.of(step.asset, step.current)
-        await self.store.record_run(report.run, decisions=moves(plan, run))
-        tell(RunFinished(run_id, "success", report.run.counts))
-        return report
-
     async def _read_values(self, plan: Plan, report: Report) -> None:
         """Read the inline values the caller may ask for; the plan did without.
 
@@ -413,13 +393,7 @@ class Flowstone:
         others = [version for name, version in report.versions.items() if name not in targets]
         asked = [report.versions[name] for name in plan.targets if name in report.versions]
         asked += others if len(others) <= _FEW_VALUES else []
-        unread = [version for version in asked if version.pointer and version.pointer.unread]
-        if not unread:
-            return
-        found = await self.store.inline_values([version.id for version in unread])
-        for version in unread:
-            if version.id in found:
-                version.read(found[version.id])
+        await read_inline(asked, self.store)
 
 
 def _ignore(event: Event) -> None:

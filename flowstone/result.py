@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.display import Displayed
 from flowstone.errors import RunFailedError, ValueLostError
-from flowstone.runner.step import Input
+from flowstone.runner.versions import Input
 from flowstone.telling.words import describe_counts
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flowstone.core.records import Materialization
     from flowstone.errors import ResourceError
     from flowstone.runner.events import Ending
-    from flowstone.runner.run import Report
+    from flowstone.runner.report import Report
     from flowstone.values import Keeper
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class InputMark:
@@ -105,6 +105,18 @@ class Observed:
     states: Mapping[str, str] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
+
+    def unless_torn(self, now: Observed, inputs: Iterable[str], mark: str) -> Observed:
+        """The same, unless one of the input paths holds another thing ``now``.
+
+        Nobody knows then what was read in between: its state, made of ``mark``, equals no other.
+        """
+        torn = [name for name in inputs if now.states.get(name) != self.states.get(name)]
+        if not torn:
+            return self
+        states = dict.fromkeys(torn, f"changed in {mark}")
+        shown = dict.fromkeys(torn, "changed while it was read")
+        return Observed({**self.states, **states}, {**self.shown, **shown})
 
 
 NOTHING_OBSERVED = Observed()

@@ -14,14 +14,15 @@ from flowstone.runner.events import Ending, StepFinished, StepStarted
 from flowstone.runner.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
     from flowstone.core.records import DecisionKind, Materialization, Run
     from flowstone.runner.events import Listener
     from flowstone.runner.journal import Journal
-    from flowstone.runner.step import Made, Version
+    from flowstone.runner.step import Made
+    from flowstone.runner.versions import Read
 
 
 class Ledger:
@@ -75,7 +76,7 @@ class Ledger:
         draft: Draft,
         made: Made,
         ingredients: Ingredients,
-        read: Mapping[tuple[str, str], Version],
+        read: Read,
         before: Materialization | None,
     ) -> None:
         """The step has its value, which is taken down; ``told`` comes after.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +13,19 @@ from anyio import to_thread
 
 from flowstone.core.cause import Cause
 from flowstone.core.context import Context, Logger
-from flowstone.core.decide import Wanted, input_name, is_too_old, may_return
-from flowstone.core.outside import Observed
-from flowstone.core.records import Run
+from flowstone.core.decide import input_name
 from flowstone.errors import ResourceError, ValueLostError
+from flowstone.runner.calls import Calls
 from flowstone.runner.events import RunFinished, RunStarted
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.history import History
 from flowstone.runner.journal import Journal
 from flowstone.runner.ledger import Ledger, moves, now
 from flowstone.runner.queue import ReadyQueue
+from flowstone.runner.report import Report, new_run
 from flowstone.runner.resources import Resources
-from flowstone.runner.step import Input, Lost, Made, Version, call_async, call_in_thread
+from flowstone.runner.step import Lost, Made, call_async, call_in_thread
+from flowstone.runner.versions import Input, Version, Versions, read_inline
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.values import is_shareable
 
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset
     from flowstone.core.config import Config
     from flowstone.core.ingredients import Ingredients
+    from flowstone.core.outside import Observed
     from flowstone.core.plan import Plan, Step
     from flowstone.core.records import DecisionKind, Draft, Materialization
-    from flowstone.runner.events import Ending, Listener
+    from flowstone.runner.events import Listener
     from flowstone.runner.step import Arguments, Call, Outcome
+    from flowstone.runner.versions import Read
     from flowstone.store.base import MaterializationStore
     from flowstone.values import Keeper
 
@@ -49,20 +51,6 @@ BEAT_SECONDS = LEASE_SECONDS / 6
 def default_concurrency() -> int:
     """How many functions run in threads at once unless said otherwise."""
     return min(32, (os.cpu_count() or 1) + 4)
-
-
-@dataclass(slots=True)
-class Report:
-    """How a run ended: every step's ending, the versions that stand, and what failed.
-
-    ``unclosed`` are the resources that could not be closed.
-    """
-
-    run: Run
-    endings: dict[str, Ending]
-    versions: dict[str, Version] = field(default_factory=dict)
-    failures: dict[str, Failure] = field(default_factory=dict)
-    unclosed: list[ResourceError] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +84,23 @@ async def execute(plan: Plan, run_id: str, partition: object | None, tools: Tool
     Raises:
         StoreError: if the store fails; what is recorded stays recorded.
     """
+    if plan.is_idle:
+        return await _record_idle(plan, run_id, tools)
     return await _Execution(plan, run_id, partition, tools).run()
 
 
-def new_run(plan: Plan, run_id: str) -> Run:
-    """The run row as it is when the run begins."""
-    config = {name: dict(each.shown) for name, each in plan.request.config.items() if each.shown}
-    return Run(
-        run_id=run_id,
-        status="running",
-        target=" ".join(plan.targets[:100]),
-        partition=plan.request.partition,
-        config=config,
-        executor_node=f"{platform.node()}:{os.getpid()}",
-        started_at=now(),
-    )
+async def _record_idle(plan: Plan, run_id: str, tools: Tools) -> Report:
+    """Record a run that makes nothing; what it reuses from history becomes current."""
+    run = new_run(plan, run_id)
+    tools.tell(RunStarted(run_id, len(plan), 0))
+    done = {"status": "success", "counts": {"reused": len(plan)}, "completed_at": run.started_at}
+    report = Report(run.model_copy(update=done), {step.name: "reused" for step in plan})
+    for step in plan:
+        if step.current is not None:
+            report.versions[step.name] = Version.of(step.asset, step.current)
+    await tools.store.record_run(report.run, decisions=moves(plan, run))
+    tools.tell(RunFinished(run_id, "success", report.run.counts))
+    return report
 
 
 class _Execution:
@@ -119,22 +109,14 @@ class _Execution:
         self._run = new_run(plan, run_id)
         self._journal = Journal(tools.store, run_id)
         self._ledger = Ledger(self._run, self._journal, tools.tell)
-        self._history = History(tools.store, plan.request.partition)
+        self._history = History(tools.store, plan.request.partition, plan.request.now)
         self._report = Report(self._run, self._ledger.endings)
         self._threads = anyio.CapacityLimiter(tools.concurrency)
-        self._steps = list(plan)
         self._targets = frozenset(plan.targets)
-        self._number = {step.name: number for number, step in enumerate(self._steps)}
-        self._together = _together(self._steps)
-        self._queue = ReadyQueue([self._needs(step) for step in self._steps])
-        self._takers = Counter(
-            source
-            for number, step in enumerate(self._steps)
-            if step.action != "reuse" or plan.request.verify
-            if number == self._along(step.name)[0]
-            for parameter, source in step.asset.edges
-            if parameter
-        )
+        self._calls = Calls(plan)
+        self._queue = ReadyQueue(self._calls.needs())
+        takers = self._calls.takers(verify=plan.request.verify)
+        self._versions = Versions(self._report.versions, takers)
         self._resources = Resources(plan.request.graph.resources, self._report.unclosed)
         self._lost: dict[str, Step] = {}
         self._left_out: set[str] = set()
@@ -171,10 +153,10 @@ class _Execution:
     def _take_over(self) -> None:
         """What stands already: fresh steps, and inputs outside the plan."""
         for name, made in self._plan.given.items():
-            self._stands(name, made)
+            self._versions.stands(self._plan.request.graph[name], made)
         for step in self._plan:
             if step.action == "reuse" and step.current is not None:
-                self._stands(step.name, step.current)
+                self._versions.stands(step.asset, step.current)
                 if not self._is_verified(step):
                     self._ledger.endings[step.name] = "reused"
 
@@ -195,25 +177,19 @@ class _Execution:
         ready = list(numbers)
         while ready:
             number = ready.pop()
-            step = self._steps[number]
+            step = self._calls[number]
             fresh = step.action == "reuse" and step.name not in self._lost
             if fresh and not self._is_verified(step):
                 ready += self._queue.done(number)
             elif number == (open_steps := self._open_along(number))[0]:
                 self._group.start_soon(self._guarded, open_steps)
 
-    def _along(self, name: str) -> list[int]:
-        """The steps of all that the asset's function makes."""
-        number = self._number[name]
-        return self._together.get(number, [number])
-
     def _open_along(self, number: int) -> list[int]:
         """The steps that one call of the function ends: they need the same, so are ready at once.
 
         The first of them stands for all.
         """
-        along = self._along(self._steps[number].name)
-        return [each for each in along if self._is_open(self._steps[each])]
+        return [each for each in self._calls.along(number) if self._is_open(self._calls[each])]
 
     def _is_open(self, step: Step) -> bool:
         return step.name not in self._ledger.endings and step.name not in self._left_out
@@ -271,13 +247,13 @@ class _Execution:
 
     async def _step(self, numbers: list[int]) -> None:
         """Make what one function makes: mostly one asset, else several whose steps agree."""
-        steps = [self._lost.get(s.name, s) for s in (self._steps[each] for each in numbers)]
+        steps = [self._lost.get(s.name, s) for s in (self._calls[each] for each in numbers)]
         if steps[0].action == "blocked":
             for number, step in zip(numbers, steps, strict=True):
                 self._ledger.skipped(step, step.why)
                 self._block(number)
             return
-        read = {edge: self._report.versions[edge[1]] for edge in steps[0].asset.edges}
+        read = self._versions.read_by(steps[0].asset)
         if steps[0].action == "reuse":
             await self._verify(numbers, steps, read)
             return
@@ -285,13 +261,13 @@ class _Execution:
         if not (steps[0].may_cut_off and await self._cut_off(turns, read)):
             await self._make(turns, read)
 
-    def _turn(self, number: int, step: Step, read: Mapping[tuple[str, str], Version]) -> _Turn:
+    def _turn(self, number: int, step: Step, read: Read) -> _Turn:
         ingredients = self._ingredients(step, read)
         return _Turn(number, step, ingredients, self._causes(step, ingredients))
 
-    async def _make(self, turns: Sequence[_Turn], read: Mapping[tuple[str, str], Version]) -> None:
+    async def _make(self, turns: Sequence[_Turn], read: Read) -> None:
         await self._journal.room()
-        await self._fetch([version for (parameter, _), version in read.items() if parameter])
+        await self._fetch(read)
         drafts = [self._ledger.open(turn.step, turn.causes) for turn in turns]
 
         def begin() -> None:
@@ -321,9 +297,7 @@ class _Execution:
             self._hold(turn.step, draft, each, itself=draft is whole)
             self._start(self._queue.done(turn.number))
 
-    async def _cut_off(
-        self, turns: Sequence[_Turn], read: Mapping[tuple[str, str], Version]
-    ) -> bool:
+    async def _cut_off(self, turns: Sequence[_Turn], read: Read) -> bool:
         """Have earlier successes stand in for all steps that were asked for, if there are such.
 
         One whose value was lost is among the causes to run.
@@ -350,7 +324,7 @@ class _Execution:
 
     async def _standing(self, turn: _Turn) -> tuple[Step, DecisionKind] | None:
         """The step with an earlier success that will do, and which one that is."""
-        earlier, kind = await self._earlier(turn.step, turn.ingredients)
+        earlier, kind = await self._history.earlier(turn.step, turn.ingredients)
         if earlier is None:
             return None
         if not await self._may_stand_in(turn.step, earlier):
@@ -369,14 +343,8 @@ class _Execution:
         if not step.config.inputs:
             return step.outside
         now = (await self._tools.inputs({step.name: step.config}))[step.name]
-        before = step.outside.states
-        torn = [name for name in step.config.inputs if now.states.get(name) != before.get(name)]
-        if not torn:
-            return step.outside
         mark = f"{self._run.run_id} {step.name}"
-        states = dict.fromkeys(torn, f"changed in {mark}")
-        shown = dict.fromkeys(torn, "changed while it was read")
-        return Observed({**before, **states}, {**step.outside.shown, **shown})
+        return step.outside.unless_torn(now, step.config.inputs, mark)
 
     async def _may_stand_in(self, step: Step, made: Materialization) -> bool:
         """Whether an earlier success will do: the value of a target must be there."""
@@ -385,25 +353,9 @@ class _Execution:
     def _stand_in(self, step: Step, kind: DecisionKind, causes: Sequence[Cause]) -> None:
         """Something recorded was made of just these inputs: it stands in for the step."""
         if step.current is not None:
-            self._stands(step.name, step.current)
+            self._versions.stands(step.asset, step.current)
             told = causes if kind == "history" else ()
             self._ledger.stands(step.name, kind, step.current, told)
-
-    async def _earlier(
-        self, step: Step, ingredients: Ingredients
-    ) -> tuple[Materialization | None, DecisionKind]:
-        """The success that was made of just these, unless it is too old, and which one it is."""
-        asset, made, now = step.asset, step.current, self._plan.request.now
-        if made is not None and made.status == "success" and ingredients.agree_with(made):
-            if not is_too_old(asset, made, now):
-                return made, "cut_off" if made.asset_name == step.name else "alias"
-            return None, "history"
-        for name in (asset.name, *asset.aliases):
-            wanted = Wanted(name, ingredients.dependency_hash(name))
-            made = await self._history.find(wanted)
-            if made and may_return(made, step.before) and not is_too_old(asset, made, now):
-                return made, "history"
-        return None, "history"
 
     def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
         """Why the step runs, now that its inputs are known."""
@@ -418,10 +370,10 @@ class _Execution:
         self,
         numbers: list[int],
         steps: Sequence[Step],
-        read: Mapping[tuple[str, str], Version],
+        read: Read,
     ) -> None:
         """Execute fresh steps and compare; what stands is the recorded version all the same."""
-        await self._fetch([version for (parameter, _), version in read.items() if parameter])
+        await self._fetch(read)
 
         def begin() -> None:
             for step in steps:
@@ -472,10 +424,8 @@ class _Execution:
         begin()
         outcome = await call([step.asset for step in steps], arguments, self._tools.values)
         if isinstance(outcome, Lost):
-            for each in arguments.values():
-                if isinstance(each, Input):
-                    self._takers[each.asset.name] += 1
-                    self._report.versions[each.asset.name].give_back(each)
+            claims = (each for each in arguments.values() if isinstance(each, Input))
+            self._versions.give_back(claims)
         return outcome
 
     def _expect(self, steps: Iterable[Step], takers: int) -> None:
@@ -484,19 +434,14 @@ class _Execution:
         What one function makes takes them once.
         """
         for step in steps:
-            if self._along(step.name)[0] == self._number[step.name]:
-                for parameter, source in step.asset.edges:
-                    if parameter:
-                        self._takers[source] += takers
-                        if source in self._report.versions:
-                            self._report.versions[source].expect(takers)
+            if self._calls.leads(step):
+                self._versions.expect(step.asset, takers)
 
     def _arguments(self, step: Step, attempt: int) -> Arguments:
         arguments: Arguments = {}
         for parameter in step.asset.parameters:
             if parameter.kind == "dependency":
-                self._takers[parameter.asset] -= 1
-                arguments[parameter.name] = self._report.versions[parameter.asset].claim()
+                arguments[parameter.name] = self._versions.claim(parameter.asset)
             elif parameter.kind == "config":
                 arguments[parameter.name] = step.config.values[parameter.name]
             elif parameter.kind == "context":
@@ -508,13 +453,10 @@ class _Execution:
                 )
         return arguments
 
-    async def _fetch(self, versions: Sequence[Version]) -> None:
-        """Read the inline values of reused inputs, which plans do without."""
-        unread = {v.id: v for v in versions if v.pointer and v.pointer.unread and not v.is_held}
-        if unread:
-            found = await self._tools.store.inline_values(list(unread))
-            for key, data in found.items():
-                unread[key].read(data)
+    async def _fetch(self, read: Read) -> None:
+        """Read what the function is given and is not in memory, nor was read with the plan."""
+        passed = [version for (parameter, _), version in read.items() if parameter]
+        await read_inline([each for each in passed if not each.is_held], self._tools.store)
 
     def _hold(self, step: Step, draft: Draft, made: Made, *, itself: bool) -> None:
         """Keep the object for those that take it, and for the caller if it is kept nowhere.
@@ -522,14 +464,14 @@ class _Execution:
         What a function makes may have parts in common: ``itself`` goes out only one of them.
         """
         version = Version(step.asset, draft.id, draft.data_version or "", draft.value)
-        version.takers = self._takers[step.name]
+        version.takers = self._versions.takers(step.name)
         version.lasting = draft.value is None and step.name in self._targets
         shared = itself or step.asset.share or draft.value is None or is_shareable(made.value)
         if draft.value is not None and draft.value.is_path:
             version.held = Path(draft.value.location or "")  # what later runs will load
         elif version.lasting or (version.takers and shared):
             version.held = made.value
-        self._report.versions[step.name] = version
+        self._versions.holds(version)
 
     def _fail(self, number: int, draft: Draft, failure: Failure) -> None:
         self._ledger.failed(draft, failure)
@@ -537,9 +479,9 @@ class _Execution:
         self._block(number)
 
     def _block(self, number: int) -> None:
-        name = self._steps[number].name
+        name = self._calls[number].name
         for blocked in self._queue.failed(number):
-            step, why = self._steps[blocked], f"{name} has no value"
+            step, why = self._calls[blocked], f"{name} has no value"
             self._expect([step], -1)
             draft = self._ledger.begun(step.name)
             if draft is None:
@@ -550,15 +492,13 @@ class _Execution:
                 self._ledger.failed(draft, failure)
                 self._report.failures[step.name] = failure
 
-    def _recover(
-        self, numbers: list[int], lost: Sequence[str], read: Mapping[tuple[str, str], Version]
-    ) -> bool:
+    def _recover(self, numbers: list[int], lost: Sequence[str], read: Read) -> bool:
         """Have lost inputs made again, unless another step that missed them has done so.
 
         False if one of them can't be.
         """
         taken = {source: version for (_, source), version in read.items()}
-        gone = [name for name in lost if self._report.versions[name] is taken[name]]
+        gone = [name for name in lost if self._versions.standing[name] is taken[name]]
         if not gone:
             self._start(numbers)
         elif all(map(self._can_remake, gone)):
@@ -570,7 +510,7 @@ class _Execution:
     def _can_remake(self, name: str) -> bool:
         """Whether a lost input belongs to the plan, and this run has not made it or failed to."""
         ending = self._ledger.endings.get(name, "reused")
-        return name in self._number and ending in ("reused", "verified", "differs")
+        return name in self._calls.number and ending in ("reused", "verified", "differs")
 
     def _remake(self, numbers: list[int], lost: Sequence[str]) -> None:
         """Inputs whose values were lost are made again; then the steps start anew.
@@ -579,8 +519,8 @@ class _Execution:
         """
         causes = dict.fromkeys(lost, Cause("value_lost"))
         for name in lost:
-            for each in self._along(name):
-                causes.setdefault(self._steps[each].name, Cause("made_together", name))
+            for each in self._calls.along(self._calls.number[name]):
+                causes.setdefault(self._calls[each].name, Cause("made_together", name))
         anew = [name for name in causes if self._can_remake(name)]
         for name in anew:
             self._lost[name] = replace(
@@ -593,28 +533,12 @@ class _Execution:
             self._ledger.reopen(name)
             self._left_out.discard(name)
         self._expect([self._plan[name] for name in anew], 1)
-        needed = [self._number[name] for name in anew]
+        needed = [self._calls.number[name] for name in anew]
         self._start([each for n in numbers for each in self._queue.again(n, needed)])
 
-    def _stands(self, name: str, made: Materialization) -> None:
-        asset = self._plan.request.graph[name]
-        self._report.versions[name] = Version.of(asset, made, self._takers[name])
-
-    def _ingredients(self, step: Step, read: Mapping[tuple[str, str], Version]) -> Ingredients:
+    def _ingredients(self, step: Step, read: Read) -> Ingredients:
         upstream = {input_name(*edge): version.data_version for edge, version in read.items()}
         return replace(step, upstream=upstream).ingredients(self._plan.request.partition)
-
-    def _needs(self, step: Step) -> list[int]:
-        return [self._number[name] for name in step.asset.depends_on if name in self._number]
-
-
-def _together(steps: Sequence[Step]) -> dict[int, list[int]]:
-    """For each step of a function with several outputs, all of its steps."""
-    by_maker: dict[int, list[int]] = {}
-    for number, step in enumerate(steps):
-        if step.asset.maker is not None:
-            by_maker.setdefault(id(step.asset.maker), []).append(number)
-    return {number: numbers for numbers in by_maker.values() for number in numbers}
 
 
 def _biggest(drafts: Sequence[Draft]) -> Draft:

@@ -13,108 +13,17 @@ from flowstone.core.returned import check_returned
 from flowstone.errors import UnserializableValueError, ValueLostError
 from flowstone.ids import materialization_id
 from flowstone.runner.failure import Failure, describe
+from flowstone.runner.versions import Input
 from flowstone.threads import in_thread, is_stopped
-from flowstone.values import Saved, handed_out, is_shareable
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import Awaitable, Callable, Sequence
 
     from flowstone.core.asset import AnyAsset
-    from flowstone.core.records import Materialization, ValuePointer
-    from flowstone.values import Keeper
+    from flowstone.values import Keeper, Saved
 
-_NOTHING = object()
 #: Values of these types are taken in on the event loop: a thread would cost more than the work.
 _SMALL = (type(None), bool, int, float)
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One consumer's claim on an asset's value: the object itself, or how to decode a copy."""
-
-    asset: AnyAsset
-    pointer: ValuePointer | None
-    value: Any = _NOTHING
-
-    @property
-    def at_hand(self) -> bool:
-        """Whether the object itself was handed out."""
-        return self.value is not _NOTHING
-
-    def take(self, values: Keeper) -> Any:
-        """The value.
-
-        Raises:
-            ValueLostError: if the stored value is missing or altered.
-        """
-        if self.at_hand:
-            return self.value
-        if self.pointer is None:
-            msg = f"the value of {self.asset.name!r} was not kept"
-            raise ValueLostError(msg)
-        return handed_out(values.load(self.asset, self.pointer))
-
-
-@dataclass(slots=True)
-class Version:
-    """What those who read an asset get: which materialization, its data version, its value.
-
-    ``held`` is the very object the function returned, kept while ``takers`` steps still want it,
-    and beyond if it is ``lasting``: the caller asked for it, and nothing else keeps it.
-    """
-
-    asset: AnyAsset
-    id: uuid.UUID
-    data_version: str
-    pointer: ValuePointer | None
-    held: Any = _NOTHING
-    takers: int = 0
-    lasting: bool = False
-
-    @classmethod
-    def of(cls, asset: AnyAsset, made: Materialization, takers: int = 0) -> Version:
-        """The version that a recorded materialization is."""
-        return cls(asset, made.id, made.data_version or "", made.value, takers=takers)
-
-    @property
-    def is_held(self) -> bool:
-        """Whether the object is still in memory."""
-        return self.held is not _NOTHING
-
-    def read(self, data: bytes) -> None:
-        """Take in the bytes of an inline value that the row was read without."""
-        if self.pointer is not None:
-            self.pointer = self.pointer.model_copy(update={"inline": data})
-
-    def claim(self) -> Input:
-        """The value for one consumer; no other consumer sees what this one does to it.
-
-        Values that nobody can change are shared, and so is what the asset says may be. Of
-        anything else the last taker gets the object itself, all others a copy decoded from the
-        stored bytes. A value that is not kept has no bytes: it is shared. The object is let go
-        with its last taker, unless it is ``lasting``.
-        """
-        self.takers -= 1
-        last, held = self.takers <= 0, self.held
-        if last and not self.lasting:
-            self.held = _NOTHING
-        shared = last or self.pointer is None or self.asset.share or is_shareable(held)
-        if held is not _NOTHING and shared:
-            return Input(self.asset, self.pointer, handed_out(held))
-        return Input(self.asset, self.pointer)
-
-    def expect(self, takers: int) -> None:
-        """More takers will come than were counted, or fewer; without any the object is let go."""
-        self.takers += takers
-        if self.takers <= 0 and not self.lasting:
-            self.held = _NOTHING
-
-    def give_back(self, claimed: Input) -> None:
-        """A consumer was not called after all, and will claim again."""
-        self.takers += 1
-        if claimed.at_hand:
-            self.held = claimed.value
 
 
 @dataclass(frozen=True, slots=True)

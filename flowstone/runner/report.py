@@ -1,0 +1,46 @@
+"""What a run says of itself: its row as it begins, and how it ended."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flowstone.core.records import Run
+from flowstone.runner.ledger import now
+
+if TYPE_CHECKING:
+    from flowstone.core.plan import Plan
+    from flowstone.errors import ResourceError
+    from flowstone.runner.events import Ending
+    from flowstone.runner.failure import Failure
+    from flowstone.runner.versions import Version
+
+
+@dataclass(slots=True)
+class Report:
+    """How a run ended: every step's ending, the versions that stand, and what failed.
+
+    ``unclosed`` are the resources that could not be closed.
+    """
+
+    run: Run
+    endings: dict[str, Ending]
+    versions: dict[str, Version] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    unclosed: list[ResourceError] = field(default_factory=list)
+
+
+def new_run(plan: Plan, run_id: str) -> Run:
+    """The run row as it is when the run begins."""
+    config = {name: dict(each.shown) for name, each in plan.request.config.items() if each.shown}
+    return Run(
+        run_id=run_id,
+        status="running",
+        target=" ".join(plan.targets[:100]),
+        partition=plan.request.partition,
+        config=config,
+        executor_node=f"{platform.node()}:{os.getpid()}",
+        started_at=now(),
+    )

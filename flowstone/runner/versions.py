@@ -1,0 +1,172 @@
+"""The versions that steps read: which stand, who holds their objects, who will yet take them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from flowstone.errors import ValueLostError
+from flowstone.values import handed_out, is_shareable
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Iterable, Mapping
+
+    from flowstone.core.asset import AnyAsset
+    from flowstone.core.records import Materialization, ValuePointer
+    from flowstone.store.base import MaterializationStore
+    from flowstone.values import Keeper
+
+_NOTHING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One consumer's claim on an asset's value: the object itself, or how to decode a copy."""
+
+    asset: AnyAsset
+    pointer: ValuePointer | None
+    value: Any = _NOTHING
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the object itself was handed out."""
+        return self.value is not _NOTHING
+
+    def take(self, values: Keeper) -> Any:
+        """The value.
+
+        Raises:
+            ValueLostError: if the stored value is missing or altered.
+        """
+        if self.at_hand:
+            return self.value
+        if self.pointer is None:
+            msg = f"the value of {self.asset.name!r} was not kept"
+            raise ValueLostError(msg)
+        return handed_out(values.load(self.asset, self.pointer))
+
+
+@dataclass(slots=True)
+class Version:
+    """What those who read an asset get: which materialization, its data version, its value.
+
+    ``held`` is the very object the function returned, kept while ``takers`` steps still want it,
+    and beyond if it is ``lasting``: the caller asked for it, and nothing else keeps it.
+    """
+
+    asset: AnyAsset
+    id: uuid.UUID
+    data_version: str
+    pointer: ValuePointer | None
+    held: Any = _NOTHING
+    takers: int = 0
+    lasting: bool = False
+
+    @classmethod
+    def of(cls, asset: AnyAsset, made: Materialization, takers: int = 0) -> Version:
+        """The version that a recorded materialization is."""
+        return cls(asset, made.id, made.data_version or "", made.value, takers=takers)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the object is still in memory."""
+        return self.held is not _NOTHING
+
+    def read(self, data: bytes) -> None:
+        """Take in the bytes of an inline value that the row was read without."""
+        if self.pointer is not None:
+            self.pointer = self.pointer.model_copy(update={"inline": data})
+
+    def claim(self) -> Input:
+        """The value for one consumer; no other consumer sees what this one does to it.
+
+        Values that nobody can change are shared, and so is what the asset says may be. Of
+        anything else the last taker gets the object itself, all others a copy decoded from the
+        stored bytes. A value that is not kept has no bytes: it is shared. The object is let go
+        with its last taker, unless it is ``lasting``.
+        """
+        self.takers -= 1
+        last, held = self.takers <= 0, self.held
+        if last and not self.lasting:
+            self.held = _NOTHING
+        shared = last or self.pointer is None or self.asset.share or is_shareable(held)
+        if held is not _NOTHING and shared:
+            return Input(self.asset, self.pointer, handed_out(held))
+        return Input(self.asset, self.pointer)
+
+    def expect(self, takers: int) -> None:
+        """More takers will come than were counted, or fewer; without any the object is let go."""
+        self.takers += takers
+        if self.takers <= 0 and not self.lasting:
+            self.held = _NOTHING
+
+    def give_back(self, claimed: Input) -> None:
+        """A consumer was not called after all, and will claim again."""
+        self.takers += 1
+        if claimed.at_hand:
+            self.held = claimed.value
+
+
+#: What a step reads: the versions by parameter and asset; no parameter (an empty text) takes the
+#: value of those that are not passed.
+Read: TypeAlias = "Mapping[tuple[str, str], Version]"
+
+
+class Versions:
+    """The versions that stand in a run, and how many of its steps will yet take each value.
+
+    ``standing`` has them by asset; ``takers`` names an asset once for every step that takes it.
+    """
+
+    def __init__(self, standing: dict[str, Version], takers: Iterable[str]) -> None:
+        self.standing, self._takers = standing, Counter(takers)
+
+    def stands(self, asset: AnyAsset, made: Materialization) -> None:
+        """A recorded materialization is what those who take the asset get."""
+        self.standing[asset.name] = Version.of(asset, made, self._takers[asset.name])
+
+    def holds(self, version: Version) -> None:
+        """A version just made is what those who take the asset get."""
+        self.standing[version.asset.name] = version
+
+    def takers(self, name: str) -> int:
+        """How many will yet take the asset."""
+        return self._takers[name]
+
+    def read_by(self, asset: AnyAsset) -> Read:
+        """What stands of all that the asset needs."""
+        return {edge: self.standing[edge[1]] for edge in asset.edges}
+
+    def claim(self, name: str) -> Input:
+        """The value for one taker, who is not expected any more."""
+        self._takers[name] -= 1
+        return self.standing[name].claim()
+
+    def give_back(self, claims: Iterable[Input]) -> None:
+        """A taker was not called after all, and will claim again."""
+        for each in claims:
+            self._takers[each.asset.name] += 1
+            self.standing[each.asset.name].give_back(each)
+
+    def expect(self, asset: AnyAsset, takers: int) -> None:
+        """The asset is made after all (1) and takes its inputs, or ends without (-1)."""
+        for parameter, source in asset.edges:
+            if parameter:
+                self._takers[source] += takers
+                if source in self.standing:
+                    self.standing[source].expect(takers)
+
+
+async def read_inline(versions: Iterable[Version], store: MaterializationStore) -> None:
+    """Read the inline values of reused versions, which plans do without.
+
+    Raises:
+        StoreError: if the store fails.
+    """
+    unread = {v.id: v for v in versions if v.pointer and v.pointer.unread}
+    if unread:
+        found = await store.inline_values(list(unread))
+        for key, data in found.items():
+            unread[key].read(data)
