@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from flowstone.core.annotations import Names, checked, name_of, named
@@ -20,7 +20,7 @@ from flowstone.core.signature import Parameter, read_observers, read_parameters
 from flowstone.errors import DefinitionError, SignatureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from flowstone.core.outside import Observer
@@ -54,6 +54,17 @@ class Asset(Displayed, Generic[P, R]):
     by ``taking``, whose ``original`` is the asset itself and whose ``resource_versions`` are the
     declared versions by name.
     """
+
+    # What most assets have none of stands here: an instance with more than 30 attributes of its
+    # own costs Python twice the time and memory.
+    extra: tuple[AnyAsset | str, ...] = ()
+    config: Sequence[Parameter] = ()
+    linked: Sequence[AnyAsset] = ()
+    observers: tuple[Observer, ...] = ()
+    resource_versions: Mapping[str, str] = MappingProxyType({})
+    maker: AnyAsset | None = None
+    outputs: Mapping[str, AnyAsset] = MappingProxyType({})
+    _original: AnyAsset | None = None
 
     def __init__(
         self,
@@ -101,23 +112,16 @@ class Asset(Displayed, Generic[P, R]):
         self.share = share
         self.io = io
         self.validate = validate
-        self.extra: tuple[AnyAsset | str, ...] = ()
         self.problems: list[DefinitionError] = []
         self._check_words()
         by_parameter = deps if deps and isinstance(deps, Mapping) else {}
         if depends_on or (deps and not by_parameter):
             self._read_extra(depends_on, () if by_parameter else deps)
         self.parameters: tuple[Parameter, ...] = self._read_signature(by_parameter)
-        self.config: list[Parameter] = []
         self.edges: list[tuple[str, str]] = []
-        self.linked: list[AnyAsset] = []
         self.depends_on: list[str] = self._needs()
-        self.observers: tuple[Observer, ...] = ()
-        self._original: AnyAsset | None = None
-        self.resource_versions: Mapping[str, str] = _NOWHERE
-        self._check_rules()
-        self.maker: AnyAsset | None = None
-        self.outputs: dict[str, AnyAsset] = {}
+        if self.aliases or self.track or self.observe or max_age is not None:
+            self._check_rules()
         if outputs is not None:
             self._split(outputs)
 
@@ -225,7 +229,7 @@ class Asset(Displayed, Generic[P, R]):
             replace(each, kind="resource") if each.is_by_name and each.name in names else each
             for each in self.parameters
         )
-        bound.config, bound.edges, bound.linked = [], [], []
+        bound.config, bound.edges, bound.linked = (), [], ()
         bound.depends_on = bound._needs()  # noqa: SLF001 - it is one of us
         bound.resource_versions = versions
         return bound
@@ -247,28 +251,29 @@ class Asset(Displayed, Generic[P, R]):
             self.problems.append(SignatureError(f"{self.label}: {msg}"))
         wrong = [name for name in names if not _is_legal(name)]
         self.problems += [_no_name(name, self.place) for name in wrong]
+        made: dict[str, AnyAsset] = {}
         for name in names:
-            output = copy.copy(self)
-            output.name, output.maker, output.outputs = name, self, {}
-            output.problems = []
-            self.outputs[name] = output
+            output = made[name] = copy.copy(self)
+            output.name, output.maker, output.problems = name, self, []
+        self.outputs = made
 
     def _needs(self) -> list[str]:
         """Sort the parameters by kind, and give the names of all that is needed, once each."""
+        names: dict[str, None] = {}
         for parameter in self.parameters:
             if parameter.kind == "dependency":
                 source = parameter.source
                 if isinstance(source, Asset):
-                    self.linked.append(source)
+                    self.linked = [*self.linked, source]
                 name = parameter.name if source is None else name_of(source)
                 self.edges.append((parameter.name, name))
+                names[name] = None
             elif parameter.kind == "config":
-                self.config.append(parameter)
-        names = dict.fromkeys([name for _, name in self.edges])
+                self.config = [*self.config, parameter]
         for extra in self.extra:
             name = name_of(extra)
             if isinstance(extra, Asset):
-                self.linked.append(extra)
+                self.linked = [*self.linked, extra]
             if name not in names:
                 self.edges.append(("", name))
                 names[name] = None

@@ -47,18 +47,18 @@ def clashing_aliases(named: Mapping[str, AnyAsset]) -> Iterator[DuplicateAssetEr
                 yield DuplicateAssetError(msg)
 
 
-def config_clashes(assets: Mapping[str, AnyAsset]) -> Iterator[DefinitionError]:
+def config_clashes(assets: Mapping[str, AnyAsset]) -> list[DefinitionError]:
     """A config parameter must not have the name of an asset: which of both is meant?"""
-    for definition, asset in _definitions(assets):
-        yield from (
-            DefinitionError(
-                f"{definition.label}: parameter {each.name!r} has a default, so it is config, but"
-                f" an asset has that name too; drop the default to depend on the asset, or rename"
-                f" the parameter"
-            )
-            for each in asset.config
-            if each.name in assets
+    return [
+        DefinitionError(
+            f"{(asset.maker or asset).label}: parameter {parameter.name!r} has a default, so"
+            f" it is config, but an asset has that name too; drop the default to depend on the"
+            f" asset, or rename the parameter"
         )
+        for asset in _definitions(assets)
+        for parameter in asset.config
+        if parameter.name in assets
+    ]
 
 
 def unknown(
@@ -81,8 +81,8 @@ class _Unknown:
         self._hints: dict[tuple[str, int], str] = {}
         self._left = _COMPARISONS
         self.problems = [
-            self._problem(definition, parameter, source)
-            for definition, asset in _definitions(assets)
+            self._problem(asset.maker or asset, parameter, source)
+            for asset in _definitions(assets)
             for parameter, source in asset.edges
             if source not in assets
         ]
@@ -126,13 +126,6 @@ def _cure(asset: AnyAsset, parameter: str) -> str:
     return "; define it, give the parameter a default to make it config, or use From(...)"
 
 
-def _definitions(assets: Mapping[str, AnyAsset]) -> Iterable[tuple[AnyAsset, AnyAsset]]:
-    """What was decorated, and an asset of the graph that it makes.
-
-    A function with several outputs is one definition, which no graph binds to resources.
-    """
-    made: dict[int, tuple[AnyAsset, AnyAsset]] = {}
-    for asset in assets.values():
-        definition = asset.maker or asset
-        made.setdefault(id(definition), (definition, asset))
-    return made.values()
+def _definitions(assets: Mapping[str, AnyAsset]) -> Iterable[AnyAsset]:
+    """One asset of each definition: a function with several outputs is defined once."""
+    return {id(asset.maker or asset): asset for asset in assets.values()}.values()

@@ -66,8 +66,9 @@ def read_parameters(
     found: list[Parameter] = []
     problems: list[SignatureError] = []
     for parameter in raw:
-        if parameter[1:] == _BARE and not explicit:
-            found.append(Parameter(parameter[0], "dependency"))
+        name, mark, annotation, default = parameter
+        if annotation is EMPTY and default is EMPTY and not mark and not explicit:
+            found.append(Parameter(name, "dependency"))
             continue
         try:
             found.append(_read(parameter, names, explicit))
@@ -165,7 +166,6 @@ def _function_name(fn: Any) -> str:
 #: A parameter as the function has it: name, mark (``*``, ``**``, ``/`` or nothing), annotation,
 #: default.
 _Raw: TypeAlias = tuple[str, str, Any, Any]
-_BARE = ("", EMPTY, EMPTY)
 
 _MARKS = {
     inspect.Parameter.VAR_POSITIONAL: "*",
@@ -182,11 +182,12 @@ def _raw_parameters(fn: Callable[..., Any]) -> list[_Raw]:
         parameters = inspect.signature(fn).parameters.values()
         return [(p.name, _MARKS[p.kind], p.annotation, p.default) for p in parameters]
     code, annotations = fn.__code__, fn.__annotations__
-    names, count, total = code.co_varnames, code.co_argcount, code.co_argcount
-    defaults = dict(zip(reversed(names[:count]), reversed(fn.__defaults__ or ()), strict=False))
-    if code.co_kwonlyargcount:
-        total += code.co_kwonlyargcount
-        defaults |= fn.__kwdefaults__ or {}
+    names, count = code.co_varnames, code.co_argcount
+    total = count + code.co_kwonlyargcount
+    defaults = fn.__kwdefaults__ or {}
+    if fn.__defaults__:
+        last = zip(reversed(names[:count]), reversed(fn.__defaults__), strict=False)
+        defaults = {**dict(last), **defaults}
     raw: list[_Raw] = [
         (name, "", annotations.get(name, EMPTY), defaults.get(name, EMPTY))
         for name in names[:total]
