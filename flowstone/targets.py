@@ -12,6 +12,7 @@ from flowstone.core.asset import AnyAsset
 from flowstone.core.dag import AssetGraph
 from flowstone.core.namespaces import assets_in, defined_in, is_asset
 from flowstone.core.resources import Offered, Providers
+from flowstone.core.text import kind_of
 from flowstone.errors import ConfigError, TargetError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _kind(value: object) -> str:
         return f"the function {value.__name__}; decorate it with @asset"
     if is_asset(value):
         return f"one asset; write [{getattr(value, 'name', '')}]"
-    kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    kind = kind_of(value)
     return f"{kind}; give several one by one" if isinstance(value, (list, tuple, set)) else kind
 
 

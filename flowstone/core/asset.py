@@ -17,6 +17,7 @@ from flowstone.core.annotations import Names, checked, name_of, named
 from flowstone.core.display import Displayed
 from flowstone.core.outputs import Outputs, output_names, output_types
 from flowstone.core.signature import Parameter, read_observers, read_parameters
+from flowstone.core.text import kind_of
 from flowstone.errors import DefinitionError, SignatureError
 
 if TYPE_CHECKING:
@@ -400,9 +401,7 @@ def _listed(given: Any) -> Iterable[Any]:
 
 
 def _kind(value: object) -> str:
-    if isinstance(value, Asset):
-        return "an asset already"
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    return "an asset already" if isinstance(value, Asset) else kind_of(value)
 
 
 @overload

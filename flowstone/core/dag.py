@@ -223,12 +223,10 @@ def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str],
     nodes = graph.add_nodes_from(list(assets.values()))
     index = dict(zip(assets, nodes, strict=True))
     graph.add_edges_from(
-        [
-            (index[source], index[name], parameter)
-            for name, asset in assets.items()
-            for parameter, source in asset.edges
-            if source in index
-        ]
+        (index[source], index[name], parameter)
+        for name, asset in assets.items()
+        for parameter, source in asset.edges
+        if source in index
     )
     return graph, index
 

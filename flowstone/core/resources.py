@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from flowstone.core.annotations import named, underlying
 from flowstone.core.asset import AnyAsset, Asset
 from flowstone.core.signature import read_needs
-from flowstone.core.text import clean
+from flowstone.core.text import clean, kind_of
 from flowstone.errors import (
     DefinitionError,
     SignatureError,
@@ -53,7 +53,7 @@ class Resource:
         self.version = version
 
     def __repr__(self) -> str:
-        return f"Resource({_kind(self.provider)}, version={self.version!r})"
+        return f"Resource({kind_of(self.provider)}, version={self.version!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +170,12 @@ def unusable(where: str, resources: Any) -> Iterator[DefinitionError]:
     """What makes a mapping of providers no such thing."""
     if not isinstance(resources, Mapping):
         yield DefinitionError(
-            f"{where} is a mapping like {{'name': provider}}, not {_kind(resources)}"
+            f"{where} is a mapping like {{'name': provider}}, not {kind_of(resources)}"
         )
         return
     for name in resources:
         if not isinstance(name, str):
-            yield DefinitionError(f"{where}: a name is text, not {_kind(name)}")
+            yield DefinitionError(f"{where}: a name is text, not {kind_of(name)}")
 
 
 def _by_name(resources: Mapping[Any, Any]) -> dict[str, Any]:
@@ -293,13 +293,11 @@ def _refused(provider: Any) -> str:
     if isinstance(provider, type):
         return ""
     if _is_lock(type(provider)):
-        return (
-            f"a {_kind(provider)} would be held for the whole run; give a function that returns it"
-        )
+        return f"a {kind_of(provider)} would be held for the whole run; give a function that returns it"
     if is_manager(provider) or callable(provider):
         return ""
     return (
-        f"{_kind(provider)} is no provider: give a function, a generator function, a class or a"
+        f"{kind_of(provider)} is no provider: give a function, a generator function, a class or a"
         f" context manager; for an object that is there already, lambda: it"
     )
 
@@ -307,13 +305,6 @@ def _refused(provider: Any) -> str:
 def _is_lock(kind: type) -> bool:
     """Whether entering one means to hold it: a lock, a semaphore, a limiter. Pools are closed."""
     return hasattr(kind, "acquire") and hasattr(kind, "release") and not hasattr(kind, "close")
-
-
-def _kind(value: object) -> str:
-    """What a value is, without asking it."""
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return type(value).__name__
 
 
 def _link(

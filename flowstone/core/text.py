@@ -71,6 +71,13 @@ def safe_repr(value: object, limit: int = TEXT_LIMIT) -> str:
     return _shown(repr, value, limit)
 
 
+def kind_of(value: object) -> str:
+    """What a value is, for messages, without asking it: a class by its name, else its type's."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return type(value).__name__
+
+
 def jsonable(value: object, items: int = METADATA_ITEMS) -> Any:
     """Give what a jsonb column takes in place of ``value``.
 
