@@ -14,10 +14,10 @@ import re
 import sys
 import types
 import typing
-import unicodedata
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, TypeAlias
 
 from flowstone.core.context import Context
+from flowstone.core.naming import name_of
 from flowstone.core.outside import INPUT, InputMark, InputPath, mentions_input
 from flowstone.errors import SignatureError
 
@@ -56,29 +56,6 @@ class From:
 
 #: What an annotation says about its parameter besides the type.
 Hint: TypeAlias = From | type[Context] | InputMark | None
-
-
-def named(name: str) -> str:
-    """A name in the form Python gives identifiers (NFKC), so that all ways to type it agree."""
-    return name if name.isascii() else unicodedata.normalize("NFKC", name)
-
-
-def name_of(source: AnyAsset | str) -> str:
-    """The name of an asset given as itself or by name."""
-    return source if isinstance(source, str) else source.name
-
-
-def checked(source: Any) -> AnyAsset | str:
-    """An asset or the name of one; asset modules import this one, so it looks for what they have.
-
-    Raises:
-        SignatureError: for anything else.
-    """
-    if isinstance(source, str) or hasattr(source, "depends_on"):
-        known: AnyAsset | str = source
-        return known
-    shown = getattr(source, "__name__", None) or f"a value of type {type(source).__name__}"
-    raise SignatureError(f"{shown} is no asset; decorate it with @asset, or give an asset's name")
 
 
 def underlying(fn: Any) -> Any:

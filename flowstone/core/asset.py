@@ -7,14 +7,14 @@ import datetime as dt
 import functools
 import inspect
 import itertools
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
-from flowstone.core.annotations import Names, checked, name_of, named
+from flowstone.core.annotations import Names
 from flowstone.core.display import Displayed
+from flowstone.core.naming import checked, is_legal, name_of, named, no_name
 from flowstone.core.outputs import Outputs, output_names, output_types
 from flowstone.core.signature import Parameter, read_observers, read_parameters
 from flowstone.core.text import kind_of
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: Names go into selections, files and tables: words joined by ``. / -``, none at the start.
-_JOINTS = re.compile(r"[./-]")
-_NAME_BYTES = 512
 
 
 class Asset(Displayed, Generic[P, R]):
@@ -250,8 +246,8 @@ class Asset(Displayed, Generic[P, R]):
         if self.aliases:
             msg = "aliases= are former names of one asset, and outputs= makes several; drop one"
             self.problems.append(SignatureError(f"{self.label}: {msg}"))
-        wrong = [name for name in names if not _is_legal(name)]
-        self.problems += [_no_name(name, self.place) for name in wrong]
+        wrong = [name for name in names if not is_legal(name)]
+        self.problems += [no_name(name, self.place) for name in wrong]
         made: dict[str, AnyAsset] = {}
         for name in names:
             output = made[name] = copy.copy(self)
@@ -296,9 +292,8 @@ class Asset(Displayed, Generic[P, R]):
         return inspect.cleandoc(text) if isinstance(text, str) else None
 
     def _check_words(self) -> None:
-        plain = self.name.isidentifier() and len(self.name) * 4 <= _NAME_BYTES
-        if not plain:
-            self._check_name()
+        if not is_legal(self.name):
+            self.problems.append(no_name(self.name, self.place))
         if not (self.tags or self.group or self.owners):
             return
         for what, given in (("tags", self.tags), ("group", [self.group]), ("owners", self.owners)):
@@ -315,7 +310,7 @@ class Asset(Displayed, Generic[P, R]):
         told += [
             f"aliases= are names the asset had before, not {name[:80]!r}"
             for name in self.aliases
-            if name == self.name or not _is_legal(name)
+            if name == self.name or not is_legal(name)
         ]
         told += [
             f"track= takes names of distributions, not {_kind(each)}"
@@ -333,10 +328,6 @@ class Asset(Displayed, Generic[P, R]):
         self.observers = tuple(found)
         refused = (each for each in self.observe if not is_function(each))
         return [*problems, *(f"observe= takes functions, not {_kind(each)}" for each in refused)]
-
-    def _check_name(self) -> None:
-        if not _is_legal(self.name):
-            self.problems.append(_no_name(self.name, self.place))
 
     def _read_extra(self, *given: Iterable[AnyAsset | str]) -> None:
         for source in itertools.chain(*map(_listed, given)):
@@ -360,19 +351,6 @@ class Asset(Displayed, Generic[P, R]):
 
 def _is_span(value: object) -> bool:
     return isinstance(value, dt.timedelta) and value > dt.timedelta()
-
-
-def _is_legal(name: str) -> bool:
-    words = _JOINTS.split(name)
-    legal = words[0].isidentifier() and all(f"_{word}".isidentifier() for word in words)
-    return legal and len(name.encode("utf-8", "replace")) <= _NAME_BYTES
-
-
-def _no_name(name: str, place: str) -> SignatureError:
-    return SignatureError(
-        f"{name[:80]!r} ({place}) can't name an asset: begin with a letter or _,"
-        f" go on with letters, digits, _ . / -, at most {_NAME_BYTES} bytes; set name="
-    )
 
 
 _NO_TAGS: frozenset[str] = frozenset()

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
-from flowstone.core.annotations import named
+from flowstone.core.naming import named
 from flowstone.errors import OutputsError, SignatureError, did_you_mean
 
 #: The names of the outputs in order, or a NamedTuple or TypedDict whose fields they are.

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flowstone.core.annotations import named, underlying
+from flowstone.core.annotations import underlying
 from flowstone.core.asset import AnyAsset, Asset
+from flowstone.core.naming import named
 from flowstone.core.signature import read_needs
 from flowstone.core.text import clean, kind_of
 from flowstone.errors import (
@@ -293,7 +294,8 @@ def _refused(provider: Any) -> str:
     if isinstance(provider, type):
         return ""
     if _is_lock(type(provider)):
-        return f"a {kind_of(provider)} would be held for the whole run; give a function that returns it"
+        kind = kind_of(provider)
+        return f"a {kind} would be held for the whole run; give a function that returns it"
     if is_manager(provider) or callable(provider):
         return ""
     return (

@@ -22,7 +22,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from flowstone.core.annotations import named
+from flowstone.core.naming import named
 from flowstone.errors import EmptySelectionError, SelectionError, did_you_mean
 
 if TYPE_CHECKING:

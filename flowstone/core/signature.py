@@ -10,8 +10,9 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from flowstone.core.annotations import EMPTY, From, Names, checked, name_of
+from flowstone.core.annotations import EMPTY, From, Names
 from flowstone.core.context import Context
+from flowstone.core.naming import checked, name_of
 from flowstone.core.outside import INPUT, Observer
 from flowstone.errors import SignatureError, did_you_mean
 

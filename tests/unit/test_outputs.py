@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flowstone import Asset, AssetGraph, From, asset
 from flowstone.core import config as configs
-from flowstone.core.annotations import named
+from flowstone.core.naming import named
 from flowstone.core.outputs import apart, output_names, output_types
 from flowstone.errors import (
     ConfigError,
