@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import uuid
 
     from flowstone.core.records import Decision, Draft
+    from flowstone.runner.events import Event, Listener
     from flowstone.store.base import MaterializationStore
 
 #: Rows that may wait to be written before the run waits for the journal.
@@ -22,14 +23,16 @@ class Journal:
 
     A row put down several times before it is written is written once, in its last state. Because
     a step is put down before the steps that read it are released, a recorded success implies that
-    every version it read is recorded.
+    every version it read is recorded. Listeners hear of what is put down once it is committed.
     """
 
-    def __init__(self, store: MaterializationStore, run_id: str) -> None:
+    def __init__(self, store: MaterializationStore, run_id: str, tell: Listener) -> None:
         self._store = store
         self._run_id = run_id
+        self._tell = tell
         self._waiting: dict[uuid.UUID, Draft] = {}
         self._decisions: list[Decision] = []
+        self._events: list[Event] = []
         self._wake = anyio.Event()
         self._room = anyio.Event()
         self._closed = False
@@ -42,6 +45,11 @@ class Journal:
     def note(self, decision: Decision) -> None:
         """Take down a decision; it is written together with the rows that are waiting."""
         self._decisions.append(decision)
+        self._wake.set()
+
+    def tell(self, event: Event) -> None:
+        """Tell listeners once everything put down so far is committed, in the order of the calls."""
+        self._events.append(event)
         self._wake.set()
 
     async def room(self) -> None:
@@ -58,7 +66,7 @@ class Journal:
         """Write until closed. Cancelling it loses what is not written: shield it.
 
         Raises:
-            StoreError: when the store fails; what was put down since is lost then.
+            StoreError: when the store fails; what was put down since is lost then, and untold.
         """
         while self._is_behind or not self._closed:
             await self._wake.wait()
@@ -68,7 +76,7 @@ class Journal:
 
     @property
     def _is_behind(self) -> bool:
-        return bool(self._waiting or self._decisions)
+        return bool(self._waiting or self._decisions or self._events)
 
     async def _write_batch(self) -> None:
         drafts = list(self._waiting.values())
@@ -76,8 +84,12 @@ class Journal:
         states = [copy.copy(draft) for draft in drafts]
         self._waiting.clear()
         decisions, self._decisions = self._decisions, []
+        events, self._events = self._events, []
         self._room.set()
         self._room = anyio.Event()
-        await self._store.write(self._run_id, states, decisions)
+        if states or decisions:
+            await self._store.write(self._run_id, states, decisions)
         for draft, state in zip(drafts, states, strict=True):
             draft.recorded = state.recorded
+        for event in events:
+            self._tell(event)
