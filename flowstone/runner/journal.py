@@ -48,7 +48,7 @@ class Journal:
         self._wake.set()
 
     def tell(self, event: Event) -> None:
-        """Tell listeners once everything put down so far is committed, in the order of the calls."""
+        """Tell listeners once all that is put down so far is committed, in the order of calls."""
         self._events.append(event)
         self._wake.set()
 
