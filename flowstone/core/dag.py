@@ -64,9 +64,9 @@ class AssetGraph(Displayed):
             problems += bind(self._assets, self.resources)
         for asset in self._assets.values():
             problems += asset.problems
-        for asset in _definitions(self._assets):
+        for definition, asset in _definitions(self._assets):
             if asset.config:
-                problems += _clashes(asset, self._assets)
+                problems += _clashes(definition, asset, self._assets)
         self._makers, wrong = _makers(self._assets)
         problems += wrong
         problems += _Unknown(self._assets, self._makers.values(), self.resources).problems
@@ -324,9 +324,16 @@ def _makers(
     return found, problems
 
 
-def _definitions(assets: Mapping[str, AnyAsset]) -> Iterable[AnyAsset]:
-    """What was decorated: a function with several outputs is one definition."""
-    return {id(asset.maker or asset): asset.maker or asset for asset in assets.values()}.values()
+def _definitions(assets: Mapping[str, AnyAsset]) -> Iterable[tuple[AnyAsset, AnyAsset]]:
+    """What was decorated, and an asset of the graph that it makes.
+
+    A function with several outputs is one definition, which no graph binds to resources.
+    """
+    made: dict[int, tuple[AnyAsset, AnyAsset]] = {}
+    for asset in assets.values():
+        definition = asset.maker or asset
+        made.setdefault(id(definition), (definition, asset))
+    return made.values()
 
 
 def _no_asset(value: object) -> DefinitionError:
@@ -354,13 +361,15 @@ def _duplicate(name: str, assets: list[AnyAsset]) -> DuplicateAssetError:
     return DuplicateAssetError(msg)
 
 
-def _clashes(asset: AnyAsset, assets: Mapping[str, AnyAsset]) -> Iterator[DefinitionError]:
+def _clashes(
+    definition: AnyAsset, asset: AnyAsset, assets: Mapping[str, AnyAsset]
+) -> Iterator[DefinitionError]:
     for parameter in asset.config:
         if parameter.name in assets:
             yield DefinitionError(
-                f"{asset.label}: parameter {parameter.name!r} has a default, so it is config, but"
-                f" an asset has that name too; drop the default to depend on the asset, or rename"
-                f" the parameter"
+                f"{definition.label}: parameter {parameter.name!r} has a default, so it is config,"
+                f" but an asset has that name too; drop the default to depend on the asset, or"
+                f" rename the parameter"
             )
 
 
@@ -377,8 +386,8 @@ class _Unknown:
         self._hints: dict[tuple[str, int], str] = {}
         self._left = _COMPARISONS
         self.problems = [
-            self._problem(asset, parameter, source)
-            for asset in _definitions(assets)
+            self._problem(definition, parameter, source)
+            for definition, asset in _definitions(assets)
             for parameter, source in asset.edges
             if source not in assets
         ]

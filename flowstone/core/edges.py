@@ -54,6 +54,7 @@ def mismatches(assets: Mapping[str, AnyAsset]) -> list[EdgeTypeError]:
     found = [
         edges.mismatch(asset, parameter)
         for asset in assets.values()
+        if asset.maker is None or asset.place_among_outputs == 0  # the first speaks for all
         for parameter in asset.parameters
         if parameter.annotation is not EMPTY and parameter.kind == "dependency"
     ]
@@ -123,9 +124,10 @@ def _mismatch(
     takes = shown(parameter.annotation)
     as_object = not isinstance(parameter.source, (str, type(None))) and source.name.isidentifier()
     named = source.name if as_object else repr(source.name)
+    definition = asset.maker or asset
     return EdgeTypeError(
-        f"{asset.label}: parameter {parameter.name!r} takes {takes}, but {source.label} returns"
-        f" {shown(written)}: {reason}; change one of them, or write {parameter.name}:"
+        f"{definition.label}: parameter {parameter.name!r} takes {takes}, but {source.label}"
+        f" returns {shown(written)}: {reason}; change one of them, or write {parameter.name}:"
         f" Annotated[{takes}, From({named}, check=False)]"
     )
 

@@ -85,7 +85,7 @@ def signature(shown: AnyAsset) -> str:
     result = getattr(fn, "__annotations__", {}).get("return", EMPTY)
     arrow = "" if result is EMPTY else f" -> {_annotation(result)}"
     inside = [_parameter(each) for each in shown.parameters]
-    head = f"{'async ' if shown.is_async else ''}{shown.name}"
+    head = f"{'async ' if shown.is_async else ''}{(shown.maker or shown).name}"
     whole = f"{head}({', '.join(inside)}){arrow}"
     if len(whole) <= 96:  # noqa: PLR2004 - what fits on one line
         return whole
@@ -113,18 +113,29 @@ def _described(description: str) -> str:
 
 def _facts(shown: AnyAsset, around: AssetGraph | None) -> dict[str, str]:
     """What is said of an asset beside its signature, as far as there is something to say."""
-    is_current = around is not None and around[shown.name] is shown
-    below = around.dependents(shown.name) if around is not None and is_current else []
+    present = _present(shown, around)
+    below = [each for one in present for each in around.dependents(one.name)] if around else []
+    along = [name for name in shown.maker.outputs if name != shown.name] if shown.maker else []
     found = {
-        "needs": _some(shown.depends_on),
-        "needed by": _some(below),
+        "makes": _some(shown.outputs),
+        "made together with": _some(along),
+        "needs": _some(present[0].depends_on if present else shown.depends_on),
+        "resources": _some(present[0].resources if present else ()),
+        "needed by": _some(dict.fromkeys(below)),
         "group": shown.group or "",
         "tags": _some(sorted(shown.tags)),
         "owners": _some(shown.owners),
         "defined in": readable(shown.place) if not _is_cell(shown) else "",
-        "replaced": "" if is_current or around is None else "a later definition has its name",
+        "replaced": "" if present or around is None else "a later definition has its name",
     }
     return {name: told for name, told in found.items() if told}
+
+
+def _present(shown: AnyAsset, around: AssetGraph | None) -> list[AnyAsset]:
+    """The asset as it stands in a graph, or all that it makes; nothing if it was replaced."""
+    listed = [*shown.outputs.values()] or [shown]
+    inside = [around[each.name] for each in listed if around and each.name in around]
+    return [each for each in inside if any(each.original is one.original for one in listed)]
 
 
 def _is_cell(shown: AnyAsset) -> bool:
@@ -151,18 +162,24 @@ def _around(shown: AnyAsset) -> AssetGraph | None:
             built = AssetGraph.from_targets(unique)
         except FlowstoneError:
             continue
-        if shown.name in built:
+        if any(name in built for name in shown.outputs or (shown.name,)):
             return built
     return None
 
 
 def _step(shown: AnyAsset, around: AssetGraph | None) -> Step | None:
-    """What the next run would do with an asset; None if that is not known at once."""
-    if around is None or around[shown.name] is not shown:
+    """What the next run would do with an asset; None if that is not known at once.
+
+    Of several that one function makes, one that would run comes first.
+    """
+    present = _present(shown, around)
+    if around is None or not present:
         return None
-    needed = [around[name] for name in around.execution_order(shown.name)]
-    plan = _plan(around, needed, shown)
-    return plan[shown.name] if plan else None
+    names = [each.name for each in present]
+    needed = [around[name] for name in around.execution_order(*names)]
+    plan = _plan(around, needed, *present)
+    steps = [plan[name] for name in names] if plan else []
+    return next((step for step in steps if step.action != "reuse"), steps[0] if steps else None)
 
 
 def _plan(drawn: AssetGraph, concerned: list[AnyAsset], *targets: AnyAsset) -> Plan | None:

@@ -146,6 +146,36 @@ def test_an_asset_tells_its_signature_description_and_neighbours() -> None:
     assert plain(total).splitlines()[0] == "total(fine: list[int]) -> int"
 
 
+@asset(outputs=["evens", "odds"])
+def parts(numbers: list[int], client: object) -> tuple[list[int], list[int]]:
+    assert client
+    return numbers[::2], numbers[1::2]
+
+
+@asset
+def numbers() -> list[int]:
+    return [1]
+
+
+@asset
+def most(evens: list[int]) -> int:
+    return max(evens)
+
+
+resources = {"client": object}
+
+
+def test_a_function_of_several_assets_tells_what_it_makes_and_takes() -> None:
+    told = shown(parts)
+    for fact in ("makes: evens, odds", "needs: numbers", "resources: client", "needed by: most"):
+        assert fact in told
+    one = plain(parts.outputs["evens"])
+    assert one.startswith("parts(numbers: list[int], client: object)")
+    for fact in ("made together with: odds", "resources: client", "needed by: most"):
+        assert f"  {fact}\n" in one
+    assert "replaced" not in told + one
+
+
 def test_defaults_that_may_be_secrets_are_masked() -> None:
     for told in (shown(hostile), plain(hostile)):
         assert "hunter2" not in told

@@ -19,6 +19,7 @@ from flowstone.errors import (
     ConfigError,
     DefinitionError,
     DuplicateAssetError,
+    EdgeTypeError,
     OutputsError,
     SignatureError,
     UnknownDependencyError,
@@ -261,6 +262,33 @@ class TestMistakes:
             return 1, 2
 
         assert problem(Asset(looped, outputs=["a", "b"])).startswith("cycle: b")
+
+
+class TestResources:
+    def test_each_output_takes_what_the_function_takes(self) -> None:
+        @asset(outputs=["a", "b"])
+        def pair(client: object, rows: list[int]) -> tuple[int, int]:
+            return 1, 2
+
+        built = AssetGraph([rows, pair], resources={"client": object})
+        assert built["a"].resources == built["b"].resources == ["client"]
+        assert built.dependencies("b") == ["rows"]
+
+    def test_what_does_not_fit_the_function_is_told_once(self) -> None:
+        @asset(outputs=["a", "b"])
+        def pair(rows: str, client: object) -> tuple[int, int]:
+            return 1, 2
+
+        with pytest.raises(EdgeTypeError, match=r"^asset 'pair' .*takes str, but asset 'rows'"):
+            AssetGraph([rows, pair], resources={"client": object})
+
+    def test_each_output_is_taken_by_its_own_type(self) -> None:
+        @asset
+        def bad(train: tuple[int, ...], test: tuple[int, ...]) -> int:
+            return 1
+
+        with pytest.raises(EdgeTypeError, match=r"'train' takes .* returns list\[int\]"):
+            AssetGraph([rows, split, bad])
 
 
 class TestConfig:
