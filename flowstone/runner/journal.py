@@ -9,9 +9,9 @@ import anyio
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Callable
 
     from flowstone.core.records import Decision, Draft
-    from flowstone.runner.events import Event, Listener
     from flowstone.store.base import MaterializationStore
 
 #: Rows that may wait to be written before the run waits for the journal.
@@ -23,16 +23,15 @@ class Journal:
 
     A row put down several times before it is written is written once, in its last state. Because
     a step is put down before the steps that read it are released, a recorded success implies that
-    every version it read is recorded. Listeners hear of what is put down once it is committed.
+    every version it read is recorded.
     """
 
-    def __init__(self, store: MaterializationStore, run_id: str, tell: Listener) -> None:
+    def __init__(self, store: MaterializationStore, run_id: str) -> None:
         self._store = store
         self._run_id = run_id
-        self._tell = tell
         self._waiting: dict[uuid.UUID, Draft] = {}
         self._decisions: list[Decision] = []
-        self._events: list[Event] = []
+        self._after: list[Callable[[], object]] = []
         self._wake = anyio.Event()
         self._room = anyio.Event()
         self._closed = False
@@ -47,9 +46,9 @@ class Journal:
         self._decisions.append(decision)
         self._wake.set()
 
-    def tell(self, event: Event) -> None:
-        """Tell listeners once all that is put down so far is committed, in the order of calls."""
-        self._events.append(event)
+    def then(self, act: Callable[[], object]) -> None:
+        """Call this once all that is put down so far is committed; such calls keep their order."""
+        self._after.append(act)
         self._wake.set()
 
     async def room(self) -> None:
@@ -66,7 +65,7 @@ class Journal:
         """Write until closed. Cancelling it loses what is not written: shield it.
 
         Raises:
-            StoreError: when the store fails; what was put down since is lost then, and untold.
+            StoreError: when the store fails; what was put down since is lost then.
         """
         while self._is_behind or not self._closed:
             await self._wake.wait()
@@ -76,7 +75,7 @@ class Journal:
 
     @property
     def _is_behind(self) -> bool:
-        return bool(self._waiting or self._decisions or self._events)
+        return bool(self._waiting or self._decisions or self._after)
 
     async def _write_batch(self) -> None:
         drafts = list(self._waiting.values())
@@ -84,12 +83,12 @@ class Journal:
         states = [copy.copy(draft) for draft in drafts]
         self._waiting.clear()
         decisions, self._decisions = self._decisions, []
-        events, self._events = self._events, []
+        after, self._after = self._after, []
         self._room.set()
         self._room = anyio.Event()
         if states or decisions:
             await self._store.write(self._run_id, states, decisions)
         for draft, state in zip(drafts, states, strict=True):
             draft.recorded = state.recorded
-        for event in events:
-            self._tell(event)
+        for act in after:
+            act()

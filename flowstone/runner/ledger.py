@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
@@ -19,18 +20,19 @@ if TYPE_CHECKING:
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
     from flowstone.core.records import DecisionKind, Materialization, Run
+    from flowstone.runner.events import Event, Listener
     from flowstone.runner.journal import Journal
     from flowstone.runner.step import Made, Version
 
 
 class Ledger:
-    """The rows of one run: each change goes to the journal, and from there to listeners.
+    """The rows of one run: each change goes to the journal, and to listeners once it is committed.
 
     ``endings`` says of each step how it ended, as far as it has.
     """
 
-    def __init__(self, run: Run, journal: Journal) -> None:
-        self._run, self._journal = run, journal
+    def __init__(self, run: Run, journal: Journal, listener: Listener) -> None:
+        self._run, self._journal, self._listener = run, journal, listener
         self._drafts: dict[str, Draft] = {}
         self._moved: set[str] = set()
         self.endings: dict[str, Ending] = {}
@@ -67,7 +69,7 @@ class Ledger:
         draft.causes = [cause.to_dict() for cause in causes]
         self._journal.put(draft)
         why = in_words(causes)
-        self._journal.tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
+        self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
 
     def made(
         self,
@@ -138,7 +140,7 @@ class Ledger:
 
     def comparing(self, step: Step) -> None:
         """A fresh step's function is about to be called, to compare what it makes."""
-        self._journal.tell(StepStarted(self._run.run_id, step.name, "to verify"))
+        self._tell(StepStarted(self._run.run_id, step.name, "to verify"))
 
     def compared(self, step: Step, outcome: Made | Failure) -> None:
         """A fresh step was executed to see whether it makes the same value again."""
@@ -168,7 +170,10 @@ class Ledger:
     ) -> None:
         self.endings[name] = ending
         run_id = self._run.run_id
-        self._journal.tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
+        self._tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
+
+    def _tell(self, event: Event) -> None:
+        self._journal.then(functools.partial(self._listener, event))
 
 
 def _comparison(

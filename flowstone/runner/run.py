@@ -117,8 +117,8 @@ class _Execution:
     def __init__(self, plan: Plan, run_id: str, partition: object | None, tools: Tools) -> None:
         self._plan, self._tools, self._partition = plan, tools, partition
         self._run = new_run(plan, run_id)
-        self._journal = Journal(tools.store, run_id, tools.tell)
-        self._ledger = Ledger(self._run, self._journal)
+        self._journal = Journal(tools.store, run_id)
+        self._ledger = Ledger(self._run, self._journal, tools.tell)
         self._history = History(tools.store, plan.request.partition)
         self._report = Report(self._run, self._ledger.endings)
         self._threads = anyio.CapacityLimiter(tools.concurrency)
