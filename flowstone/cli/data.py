@@ -49,7 +49,7 @@ def dump(*, file: Path | None) -> int:
 def reset(*, yes: bool) -> int:
     """Remove all that is recorded; the embedded server's data go too.
 
-    Stored values stay, and are made anew where they are needed. Refused while a run is alive.
+    Stored values stay where they are; the next run makes all anew. Refused while a run is alive.
     """
     settings = Settings.load()
     if not yes:
@@ -62,8 +62,11 @@ def reset(*, yes: bool) -> int:
         gone = anyio.run(_drop, settings.database_url, settings.schema_name)
         click.echo(f"dropped {counted(len(gone), 'table')}")
     else:
-        EmbeddedServer(settings.home).remove()
-        click.echo("removed the data of the embedded server")
+        embedded = EmbeddedServer(settings.home)
+        was_there = embedded.data.exists()
+        embedded.remove()
+        removed = "removed the data" if was_there else "nothing to do: there are no data"
+        click.echo(f"{removed} of the embedded server")
     click.echo(f"stored values stay in {relative(str(settings.values), Path.cwd())}")
     return 0
 

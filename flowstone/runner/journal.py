@@ -9,6 +9,7 @@ import anyio
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Callable
 
     from flowstone.core.records import Decision, Draft
     from flowstone.store.base import MaterializationStore
@@ -30,6 +31,7 @@ class Journal:
         self._run_id = run_id
         self._waiting: dict[uuid.UUID, Draft] = {}
         self._decisions: list[Decision] = []
+        self._after: list[Callable[[], object]] = []
         self._wake = anyio.Event()
         self._room = anyio.Event()
         self._closed = False
@@ -42,6 +44,11 @@ class Journal:
     def note(self, decision: Decision) -> None:
         """Take down a decision; it is written together with the rows that are waiting."""
         self._decisions.append(decision)
+        self._wake.set()
+
+    def then(self, act: Callable[[], object]) -> None:
+        """Call this once all that is put down so far is committed; such calls keep their order."""
+        self._after.append(act)
         self._wake.set()
 
     async def room(self) -> None:
@@ -68,7 +75,7 @@ class Journal:
 
     @property
     def _is_behind(self) -> bool:
-        return bool(self._waiting or self._decisions)
+        return bool(self._waiting or self._decisions or self._after)
 
     async def _write_batch(self) -> None:
         drafts = list(self._waiting.values())
@@ -76,8 +83,12 @@ class Journal:
         states = [copy.copy(draft) for draft in drafts]
         self._waiting.clear()
         decisions, self._decisions = self._decisions, []
+        after, self._after = self._after, []
         self._room.set()
         self._room = anyio.Event()
-        await self._store.write(self._run_id, states, decisions)
+        if states or decisions:
+            await self._store.write(self._run_id, states, decisions)
         for draft, state in zip(drafts, states, strict=True):
             draft.recorded = state.recorded
+        for act in after:
+            act()

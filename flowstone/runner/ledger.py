@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
@@ -19,20 +20,20 @@ if TYPE_CHECKING:
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
     from flowstone.core.records import DecisionKind, Materialization, Run
-    from flowstone.runner.events import Listener
+    from flowstone.runner.events import Event, Listener
     from flowstone.runner.journal import Journal
     from flowstone.runner.step import Made
     from flowstone.runner.versions import Read
 
 
 class Ledger:
-    """The rows of one run: each change of a row goes to the journal first, then to listeners.
+    """The rows of one run: each change goes to the journal, and to listeners once it is committed.
 
     ``endings`` says of each step how it ended, as far as it has.
     """
 
-    def __init__(self, run: Run, journal: Journal, tell: Listener) -> None:
-        self._run, self._journal, self._tell = run, journal, tell
+    def __init__(self, run: Run, journal: Journal, listener: Listener) -> None:
+        self._run, self._journal, self._listener = run, journal, listener
         self._drafts: dict[str, Draft] = {}
         self._moved: set[str] = set()
         self.endings: dict[str, Ending] = {}
@@ -171,6 +172,9 @@ class Ledger:
         self.endings[name] = ending
         run_id = self._run.run_id
         self._tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
+
+    def _tell(self, event: Event) -> None:
+        self._journal.then(functools.partial(self._listener, event))
 
 
 def _comparison(

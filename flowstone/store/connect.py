@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -30,6 +31,9 @@ _ENCODING = "utf8"
 # What a server says that starts, recovers or shuts down; libpq gives the words only.
 _NOT_YET = "FATAL:  the database system is "
 _AGAIN_S = 0.05
+
+# What the pool notices comes out as our errors; without a handler Python would print it too.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 @contextlib.asynccontextmanager

@@ -63,8 +63,8 @@ async def find(conn: AsyncConnection[Any], schema: str | None) -> Objects:
     if where is None or not tables:
         there = f"the schema {schema!r}" if schema else "the search path"
         raise SchemaError(
-            f"there are no tables of Flowstone in {there}; check FLOWSTONE_DATABASE_URL and"
-            f" FLOWSTONE_SCHEMA"
+            f"there are no tables of Flowstone in {there}: nothing is recorded there yet, or"
+            f" it is elsewhere; check FLOWSTONE_DATABASE_URL and FLOWSTONE_SCHEMA"
         )
     functions = await (await conn.execute(_FUNCTIONS, [where, _PATTERN])).fetchall()
     return Objects(

@@ -427,5 +427,14 @@ def _translated(error: pg.Error) -> StoreError:
     if isinstance(error, pg.CheckViolation | pg.DataError | pg.NotNullViolation):
         return StoreError(f"the database refused the row: {primary}")
     if _is_unreachable(error):
-        return DatabaseUnavailableError(f"the database does not answer: {primary}")
+        return DatabaseUnavailableError(
+            f"the database does not answer: {_broken(error) or primary};"
+            f" once it does, run again: what is recorded stays"
+        )
     return StoreError(f"the database refused: {primary} (SQLSTATE {error.sqlstate})")
+
+
+def _broken(error: pg.Error) -> str:
+    """What the server or libpq says of a broken connection, without libpq's guesses."""
+    said = error.diag.message_primary or str(error).partition("\n")[0]
+    return said.removeprefix("consuming input failed: ")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 LINGER_S = 0.2
 # On a busy machine; what is left behind for good is left much longer
-GONE_WITHIN_S = 20.0
+GONE_WITHIN_S = 60.0
 # Kinds of processes; users are known by their pids
 KINDS = ("user", "guardian", "postmaster", "backend", "initdb")
 

@@ -242,6 +242,7 @@ def test_reset_of_the_embedded_server_removes_its_data(folder: Project) -> None:
     assert server.data.exists()
     assert folder.flowstone("db", "reset", "--yes").out.startswith("removed the data")
     assert not server.data.exists()
+    assert folder.flowstone("db", "reset", "--yes").out.startswith("nothing to do: there are no")
     assert "✓ one" in folder.flowstone("run", "one.py").err
 
 

@@ -20,9 +20,10 @@ from flowstone.runner.events import Event, StepFinished
 from flowstone.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from flowstone.core.asset import AnyAsset
+    from flowstone.core.records import Decision, Draft
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +68,34 @@ class TestListeners:
             with pytest.raises(LookupError, match="RunStarted"):
                 await opened.materialize(two, on_event=listener)
         assert {run.status for run in await opened.store.list_runs()} == {"success"}
+
+    async def test_listeners_hear_of_a_step_once_it_is_committed(self, tmp_path: Path) -> None:
+        store = _Committing()
+        told: list[tuple[str, str | None]] = []
+
+        def listener(event: Event) -> None:
+            if isinstance(event, StepFinished):
+                told.append((event.asset, store.committed.get(event.asset)))
+
+        async with Flowstone(store=store, home=tmp_path / "home") as fs:
+            await fs.materialize(two, on_event=listener)
+        assert told == [("one", "success"), ("two", "success")]
+
+
+class _Committing(MemoryStore):
+    """A store that takes its time, and knows what it has written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.committed: dict[str, str] = {}
+
+    async def write(
+        self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+    ) -> None:
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        await super().write(run_id, drafts, decisions)
+        self.committed.update({draft.asset_name: draft.status for draft in drafts})
 
 
 class TestFunctions:

@@ -40,6 +40,7 @@ def test_what_is_sound_is_told_as_ok_with_where_settings_come_from(tmp_path: Pat
     assert found["setting home"].text == f"{tmp_path / 'home'} (FLOWSTONE_HOME)"
     assert found["setting pickle"].text == "True (default)"
     assert found["setting schema"].text == "the search path's first (default)"
+    assert found["setting io"].text == "the value store (default)"
     assert {f"setting {name}" for name in VARIABLES} <= set(found)
 
 

@@ -14,6 +14,9 @@ from flowstone.store.embedded.binaries import MAJOR
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Of homes that are gone, there may be hundreds
+_SHOWN = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
@@ -42,16 +45,24 @@ def _of_home(place: folders.Folders) -> Iterator[Leftover]:
 
 
 def _of_gone_homes() -> Iterator[Leftover]:
-    gone = [note.parent for note in sorted(folders.ROOT_STATE.glob("*/home")) if _is_gone(note)]
-    if gone:
-        names = ", ".join(folder.name for folder in gone)
-        cure = f"the file home in each names it; then rm -r what you need no more ({names})"
-        yield Leftover(f"{len(gone)} in {folders.ROOT_STATE} of homes that are gone", cure)
+    gone = {note.parent: home for note in _notes() if (home := _gone_home(note))}
+    for folder, home in list(gone.items())[:_SHOWN]:
+        yield Leftover(f"{folder} is of {home}, which is gone", _removal(folder))
+    if len(gone) > _SHOWN:
+        text = f"{len(gone) - _SHOWN} more in {folders.ROOT_STATE} are of homes that are gone"
+        yield Leftover(text, "remove the first ones; then doctor tells the next")
 
 
-def _is_gone(note: Path) -> bool:
+def _notes() -> list[Path]:
+    return sorted(folders.ROOT_STATE.glob("*/home"))
+
+
+def _gone_home(note: Path) -> Path | None:
+    """The home that data of root's belonged to, if it is gone or was made again since."""
     home = Path(note.read_text(errors="replace").rstrip("\n"))
-    return not home.is_dir() and not any(map(_is_in_use, note.parent.glob("*/server.lock")))
+    if home.is_dir() and folders.locate(home, MAJOR).base.parent == note.parent:
+        return None
+    return None if any(map(_is_in_use, note.parent.glob("*/server.lock"))) else home
 
 
 def _is_in_use(lock: Path) -> bool:
