@@ -48,12 +48,13 @@ def mismatches(assets: Mapping[str, AnyAsset]) -> list[EdgeTypeError]:
     """One error for every parameter that does not admit what the asset it takes returns.
 
     Annotations that are missing, or equal in one namespace, are not evaluated, and no pair of
-    texts is compared twice.
+    texts is compared twice. A function with several outputs is asked once.
     """
     edges = _Edges(assets)
+    definitions = {id(asset.maker or asset): asset for asset in assets.values()}
     found = [
         edges.mismatch(asset, parameter)
-        for asset in assets.values()
+        for asset in definitions.values()
         for parameter in asset.parameters
         if parameter.annotation is not EMPTY and parameter.kind == "dependency"
     ]
@@ -124,7 +125,8 @@ def _mismatch(
     as_object = not isinstance(parameter.source, (str, type(None))) and source.name.isidentifier()
     named = source.name if as_object else repr(source.name)
     return EdgeTypeError(
-        f"{asset.label}: parameter {parameter.name!r} takes {takes}, but {source.label} returns"
+        f"{(asset.maker or asset).label}: parameter {parameter.name!r} takes {takes},"
+        f" but {source.label} returns"
         f" {shown(written)}: {reason}; change one of them, or write {parameter.name}:"
         f" Annotated[{takes}, From({named}, check=False)]"
     )
