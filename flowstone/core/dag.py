@@ -133,12 +133,14 @@ class AssetGraph(Displayed):
 
         Raises:
             UnknownDependencyError: if there is none; it names the nearest.
+            TypeError: for anything but a name.
         """
         try:
             return self._assets[name]
-        except KeyError:
+        except (KeyError, TypeError):
+            _check_name(name)
             several = self.made_by(name)
-            hint = f"; {name} makes several: {' and '.join(several)}" if several else ""
+            hint = f"; {name} makes several: take {' or '.join(several)}" if several else ""
             msg = f"no asset named {name!r}" + (hint or did_you_mean(name, self._assets))
             raise UnknownDependencyError(msg) from None
 
@@ -220,6 +222,13 @@ class AssetGraph(Displayed):
 def is_asset(value: object) -> bool:
     """Whether a value found in a namespace is an asset; never runs code of the value."""
     return issubclass(type(value), Asset)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        written = repr(name.name) if isinstance(name, Asset) else "the name of an asset"
+        msg = f"assets are looked up by name, not by {type(name).__name__}; write [{written}]"
+        raise TypeError(msg) from None
 
 
 def assets_in(values: Iterable[object]) -> list[AnyAsset]:

@@ -11,7 +11,7 @@ import pytest
 
 from flowstone import Asset, Flowstone, IOManager, Product
 from flowstone.errors import RunFailedError, SettingsError, ValueLostError, ValueStoreError
-from tests.integration.io_managers import JsonFiles, Versioned
+from tests.integration.io_managers import Copies, JsonFiles, Versioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -337,3 +337,21 @@ async def test_what_is_shared_goes_to_all_consumers_itself(opened: Flowstone) ->
         users = [Asset(taking, name=f"use{n}", code_version=str(share)) for n in range(3)]
         result = await opened.materialize(assets=[source, *users])
         assert sum(result[user.name] for user in users) == (3 if share else 1)
+
+
+async def test_a_file_counts_by_its_content_with_a_manager_too(
+    opened: Flowstone, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.txt"
+
+    def assets(text: str) -> list[AnyAsset]:
+        def report() -> Path:
+            path.write_text(text)
+            return path
+
+        reports = Asset(report, code_version=text, io=Copies(tmp_path / "copies"))
+        return [reports, Asset(lambda report: report.read_text(), name="words", code_version="1")]
+
+    assert (await opened.materialize(assets=assets("one")))["words"] == "one"
+    assert (await opened.materialize(assets=assets("two")))["words"] == "two"
+    assert (await opened.materialize(assets=assets("one")))["words"] == "one"

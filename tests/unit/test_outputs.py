@@ -233,7 +233,7 @@ class TestMistakes:
             AssetGraph([rows, split, Asset(after, deps=["split"])])
 
     def test_the_function_s_name_is_no_asset_and_says_so(self) -> None:
-        with pytest.raises(UnknownDependencyError, match="split makes several: train and test"):
+        with pytest.raises(UnknownDependencyError, match="split makes several: take train or test"):
             graph()["split"]
 
     def test_two_functions_of_one_name_are_told_once(self) -> None:
