@@ -172,7 +172,7 @@ def _mistaken(
                 f"{asset.label}: observe function {observer.name} takes {each!r}, which is a"
                 f" resource; observe functions take config"
             )
-            for each in sorted(taken.intersection(observer.config))
+            for each in sorted(taken & set(observer.config))
         )
 
 

@@ -71,7 +71,8 @@ def asset(shown: AnyAsset) -> dict[str, str]:
         "".join(f'<div class="fs-e">{text(str(each))}</div>' for each in shown.problems),
         label=f"Asset {shown.name}",
     )
-    plain = [signature(shown) if shown.fn is not None else shown.name]
+    by = f"{shown.name}, made by " if shown.maker is not None else ""
+    plain = [by + signature(shown) if shown.fn is not None else shown.name]
     plain += [f"  {shown.description.splitlines()[0]}"] if shown.description else []
     plain += [f"  {name}: {told}" for name, told in facts.items()]
     plain += [f"  {states.of_step(step).word}: {why}"] if step else []
@@ -85,7 +86,7 @@ def signature(shown: AnyAsset) -> str:
     result = getattr(fn, "__annotations__", {}).get("return", EMPTY)
     arrow = "" if result is EMPTY else f" -> {_annotation(result)}"
     inside = [_parameter(each) for each in shown.parameters]
-    head = f"{'async ' if shown.is_async else ''}{shown.name}"
+    head = f"{'async ' if shown.is_async else ''}{(shown.maker or shown).name}"
     whole = f"{head}({', '.join(inside)}){arrow}"
     if len(whole) <= 96:  # noqa: PLR2004 - what fits on one line
         return whole
@@ -113,18 +114,31 @@ def _described(description: str) -> str:
 
 def _facts(shown: AnyAsset, around: AssetGraph | None) -> dict[str, str]:
     """What is said of an asset beside its signature, as far as there is something to say."""
-    is_current = around is not None and around[shown.name] is shown
-    below = around.dependents(shown.name) if around is not None and is_current else []
+    mine = _held(shown, around)
+    told = mine or shown
+    names = [*told.outputs] or [told.name]
+    below = {each: None for n in names for each in around.dependents(n)} if around and mine else ()
     found = {
-        "needs": _some(shown.depends_on),
+        "makes": _some(shown.outputs),
+        "needs": _some(told.depends_on),
+        "resources": _some(told.resources),
         "needed by": _some(below),
         "group": shown.group or "",
         "tags": _some(sorted(shown.tags)),
         "owners": _some(shown.owners),
         "defined in": readable(shown.place) if not _is_cell(shown) else "",
-        "replaced": "" if is_current or around is None else "a later definition has its name",
+        "replaced": "" if mine or around is None else "a later definition has its name",
     }
     return {name: told for name, told in found.items() if told}
+
+
+def _held(shown: AnyAsset, around: AssetGraph | None) -> AnyAsset | None:
+    """An asset as the graph around it holds it; None if something else has its name there."""
+    if around is None:
+        return None
+    found = [around[name] for name in shown.outputs or [shown.name]]
+    mine = found[0].maker if shown.outputs else found[0]
+    return mine if mine is not None and mine.original is shown.original else None
 
 
 def _is_cell(shown: AnyAsset) -> bool:
@@ -151,14 +165,14 @@ def _around(shown: AnyAsset) -> AssetGraph | None:
             built = AssetGraph.from_targets(unique)
         except FlowstoneError:
             continue
-        if shown.name in built:
+        if all(name in built for name in shown.outputs or [shown.name]):
             return built
     return None
 
 
 def _step(shown: AnyAsset, around: AssetGraph | None) -> Step | None:
     """What the next run would do with an asset; None if that is not known at once."""
-    if around is None or around[shown.name] is not shown:
+    if around is None or shown.outputs or _held(shown, around) is None:
         return None
     needed = [around[name] for name in around.execution_order(shown.name)]
     plan = _plan(around, needed, shown)

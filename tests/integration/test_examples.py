@@ -155,7 +155,9 @@ def notebook_shows_what_it_says(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not any(cell["outputs"] for cell in cells)
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute(cwd=str(FLIGHTS))
     shown = {cell["source"].splitlines()[-1]: plain(cell["outputs"]) for cell in cells}
-    assert re.search(r"^flights +<- raw_flights, late_threshold$", shown["graph(pipeline)"], re.M)
+    assert re.search(
+        r"^flights +<- raw_flights, late_threshold$", shown["graph(pipeline)"], re.MULTILINE
+    )
     assert "Alaska Airlines Inc." in shown['answer["delay_by_carrier"].head(3)']
     assert "8 assets are up to date" in shown["materialize(pipeline.delay_by_carrier)"]
     assert "9 assets are up to date" in shown["fitted"]

@@ -349,8 +349,11 @@ async def test_a_file_counts_by_its_content_with_a_manager_too(
             path.write_text(text)
             return path
 
+        def words(report: Path) -> str:
+            return report.read_text()
+
         reports = Asset(report, code_version=text, io=Copies(tmp_path / "copies"))
-        return [reports, Asset(lambda report: report.read_text(), name="words", code_version="1")]
+        return [reports, Asset(words, code_version="1")]
 
     assert (await opened.materialize(assets=assets("one")))["words"] == "one"
     assert (await opened.materialize(assets=assets("two")))["words"] == "two"

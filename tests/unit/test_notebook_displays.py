@@ -165,6 +165,35 @@ def test_an_asset_with_mistakes_tells_them() -> None:
     assert "can't name an asset" in plain(wrong)
 
 
+def test_what_takes_resources_and_makes_several_is_told_as_it_stands() -> None:
+    space = types.ModuleType("shop")
+    text = """
+from flowstone import asset
+
+resources = {"db": lambda: 1}
+
+@asset(outputs=["train", "test"])
+def split(db, at: int = 2):
+    return 1, 2
+
+@asset
+def fitted(train, db):
+    return 1
+"""
+    exec(text, vars(space))  # noqa: S102 - stands for a module's text
+    split, fitted = space.split, space.fitted
+    assert plain(fitted).splitlines()[:3] == [
+        "fitted(train, db)",
+        "  needs: train",
+        "  resources: db",
+    ]
+    assert plain(split).startswith("split(db, at: int = 2)\n  makes: train, test\n  resources: db")
+    assert "needed by: fitted" in plain(split)
+    assert plain(split.outputs["train"]).startswith("train, made by split(db, at: int = 2)\n")
+    for each in (split, fitted, split.outputs["test"]):
+        assert "replaced" not in plain(each)
+
+
 def test_an_asset_without_a_function_is_shown() -> None:
     assert shown(Asset(name="c", depends_on=["a", "b"])) == "c needs: a, b"
 
