@@ -227,7 +227,7 @@ class _Async(JsonFiles):
         (object(), "no IO manager: it has no save, load, exists, data_version"),
         ("nowhere_at_all:io", "can't be imported"),
         ("tests.integration.io_managers:Nothing", "can't be imported"),
-        ("tests.integration.io_managers", "can't be imported"),
+        ("tests.integration.io_managers", "names no object"),
     ],
 )
 async def test_what_is_no_manager_is_refused(opened: Flowstone, io: Any, reason: str) -> None:
