@@ -339,6 +339,14 @@ async def test_what_is_shared_goes_to_all_consumers_itself(opened: Flowstone) ->
         assert sum(result[user.name] for user in users) == (3 if share else 1)
 
 
+async def test_a_version_that_is_no_text_fails_the_asset(
+    opened: Flowstone, files: JsonFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "data_version", lambda *_: 7)
+    with pytest.raises(RunFailedError, match=r"JsonFiles.data_version\(\) gave a value of int"):
+        await opened.materialize("orders", assets=shop(files))
+
+
 async def test_a_file_counts_by_its_content_with_a_manager_too(
     opened: Flowstone, tmp_path: Path
 ) -> None:

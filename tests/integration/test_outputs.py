@@ -388,3 +388,24 @@ async def test_what_is_outside_is_asked_once_for_all(opened: Flowstone) -> None:
     pair = pinned("pair", lambda: (1, 2), outputs=["a", "b"], observe=outside)
     await opened.materialize(assets=[pair])
     assert CALLS == {"pair": 1}
+
+
+async def test_a_function_that_raises_is_told_once(opened: Flowstone) -> None:
+    def pair() -> Any:
+        raise ValueError("no")
+
+    told = r"^failed: a and b \(ValueError: no\)$"
+    with pytest.raises(RunFailedError, match=told):
+        await opened.materialize(assets=[pinned("pair", pair, outputs=["a", "b"])])
+
+
+async def test_outputs_are_made_with_a_resource_opened_once(opened: Flowstone) -> None:
+    def pair(db: str) -> Any:
+        return f"{db} a", f"{db} b"
+
+    assets = [pinned("pair", pair, outputs=["a", "b"])]
+    result = await opened.materialize(assets=assets, resources={"db": lambda: told("db", "of")})
+    assert (result["a"], result["b"]) == ("of a", "of b")
+    again = await opened.materialize(assets=assets, resources={"db": lambda: told("db", "of")})
+    assert set(again.statuses.values()) == {"reused"}
+    assert CALLS["db"] == 1
