@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from flowstone import Asset, Context, DataVersion, Flowstone
@@ -409,3 +411,24 @@ async def test_outputs_are_made_with_a_resource_opened_once(opened: Flowstone) -
     again = await opened.materialize(assets=assets, resources={"db": lambda: told("db", "of")})
     assert set(again.statuses.values()) == {"reused"}
     assert CALLS["db"] == 1
+
+
+async def test_a_run_cancelled_while_it_begins_leaves_no_open_rows(
+    opened: Flowstone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = opened.store.start_run
+
+    async def cut_off(*arguments: Any) -> None:
+        await begin(*arguments)
+        scope.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(opened.store, "start_run", cut_off)
+    with anyio.CancelScope() as scope:
+        await opened.materialize(assets=pipeline())
+    assert not CALLS
+    assert await opened.store.list_by_status("pending") == []
+    cancelled = await opened.store.list_by_status("cancelled")
+    assert sorted(row.asset_name for row in cancelled) == sorted(
+        ["rows", "train", "test", "fitted", "scored"]
+    )
