@@ -92,10 +92,12 @@ class RunResult(Displayed):
 def run_failed(result: RunResult) -> RunFailedError:
     """The error of a run, with the first failure as its cause."""
     differing = [name for name, status in result.statuses.items() if status == "differs"]
+    by_failure: dict[int, list[str]] = {}
+    for name, failure in result.failures.items():
+        if name not in differing:
+            by_failure.setdefault(id(failure), []).append(name)
     failed = [
-        f"{name} ({failure.line})"
-        for name, failure in result.failures.items()
-        if name not in differing
+        f"{' and '.join(names)} ({result.failures[names[0]].line})" for names in by_failure.values()
     ]
     skipped = [name for name, status in result.statuses.items() if status == "skipped"]
     cancelled = [name for name, status in result.statuses.items() if status == "cancelled"]

@@ -49,11 +49,9 @@ class Settings(BaseModel):
         """
         root, merged = _merged(given)
         values = {_FIELDS[name]: value for name, (value, _) in merged.items()}
-        base = Path(values.setdefault("home", root / ".flowstone")).expanduser()
-        values["home"] = (base if base.is_absolute() else root / base).resolve()
-        kept = Path(values.get("values") or values["home"] / "values").expanduser()
-        values["values"] = (kept if kept.is_absolute() else root / kept).resolve()
         try:
+            values["home"] = home = _folder(values.get("home", ".flowstone"), root)
+            values["values"] = _folder(values.get("values") or f"{home}/values", root)
             return cls(**values)
         except ValidationError as error:
             raise _invalid(error, merged) from None
@@ -118,6 +116,14 @@ def _project() -> tuple[Path, dict[str, Any]]:
     return root, table if isinstance(table, dict) else {}
 
 
+def _folder(given: Any, root: Path) -> Any:
+    """An absolute path; what can't be one is left to be refused with the other settings."""
+    if not isinstance(given, (str, Path)):
+        return given
+    folder = Path(given).expanduser()
+    return (folder if folder.is_absolute() else root / folder).resolve()
+
+
 def _known(name: str, source: str) -> None:
     if name not in VARIABLES:
         hint = did_you_mean(name, VARIABLES) or f"; there are {', '.join(VARIABLES)}"
@@ -128,5 +134,7 @@ def _known(name: str, source: str) -> None:
 def _invalid(error: ValidationError, merged: dict[str, tuple[Any, str]]) -> SettingsError:
     first = error.errors(include_url=False, include_input=False)[0]
     name = str(first["loc"][0])
-    source = merged.get("schema" if name == "schema_name" else name, ("", name))[1]
-    return SettingsError(f"invalid setting {source}: {first['msg']}")
+    name = "schema" if name == "schema_name" else name
+    source = merged.get(name, ("", name))[1]
+    told = source if name in source.lower() else f"{name} in {source}"
+    return SettingsError(f"invalid setting {told}: {first['msg']}")

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from flowstone.core.hashing import combine
 from flowstone.errors import HashingError, UnserializableValueError, ValueLostError, ValueStoreError
-from flowstone.store.connect import describe
+from flowstone.store.connect import describe, reason
 from flowstone.values import frame_digest
 
 if TYPE_CHECKING:
@@ -137,9 +137,11 @@ class PostgresTables:
             with psycopg.connect(dsn, prepare_threshold=None, client_encoding="utf8") as conn:
                 yield conn
         except psycopg.Error as error:
-            reason = error.diag.message_primary or type(error).__name__
+            of_connection = isinstance(error, (psycopg.OperationalError, psycopg.ProgrammingError))
+            unsaid = reason(error, dsn) if of_connection else type(error).__name__
+            told = error.diag.message_primary or unsaid
             raise ValueStoreError(
-                f"the database of tables at {describe(dsn)} refuses: {reason}"
+                f"the database of tables at {describe(dsn)} refuses: {told}"
             ) from None
 
     def _told(self, conn: psycopg.Connection[Any], names: list[str]) -> dict[str, dict[str, Any]]:

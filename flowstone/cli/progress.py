@@ -13,7 +13,7 @@ from flowstone.telling.tables import ENDINGS
 from flowstone.telling.words import ago, counted, duration, outcome, printable, relative, up_to_date
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from flowstone.core.plan import Plan
@@ -124,10 +124,14 @@ class Progress:
 
     def close(self) -> None:
         """The run is over, however it ended: what failed, then the counts."""
-        for event in self._failed[:_FAILURES_SHOWN]:
-            self._failure(event)
-        if len(self._failed) > _FAILURES_SHOWN:
-            more = counted(len(self._failed) - _FAILURES_SHOWN, "more failure")
+        alike: dict[tuple[str, ...], list[StepFinished]] = {}
+        for event in self._failed:
+            alike.setdefault(self._what(event), []).append(event)
+        failures = list(alike.values())
+        for each in failures[:_FAILURES_SHOWN]:
+            self._failure(each)
+        if len(failures) > _FAILURES_SHOWN:
+            more = counted(len(failures) - _FAILURES_SHOWN, "more failure")
             self._text(f"error: {more}; all of them are recorded")
         if self._finished is not None and not self._view.quiet:
             if self._failed:
@@ -153,10 +157,17 @@ class Progress:
         shown_time = "" if milliseconds is None else duration(milliseconds)
         return Line(ending, f"{name:<{self._width}}", shown_time, self._clean(rest))
 
-    def _failure(self, event: StepFinished) -> None:
+    def _what(self, event: StepFinished) -> tuple[str, ...]:
+        """What failed: a call, which may have made several assets."""
+        asset = self._plan.request.graph[event.asset] if self._plan is not None else None
+        name = asset.maker.name if asset is not None and asset.maker is not None else event.asset
+        return name, event.ending, event.detail, event.traceback
+
+    def _failure(self, events: Sequence[StepFinished]) -> None:
         self._text("")
+        event, names = events[0], " and ".join(each.asset for each in events)
         what = "failed" if event.ending == "failed" else "is not deterministic"
-        self._text(f"error: {event.asset} {what}: {self._clean(event.detail)}")
+        self._text(f"error: {names} {what}: {self._clean(event.detail)}")
         lines = shown(event.traceback, everything=self._view.verbose)
         if not any(line.startswith("  ") for line in lines) and self._plan is not None:
             place = self._plan.request.graph[event.asset].place

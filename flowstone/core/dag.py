@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import rustworkx as rx
 
+from flowstone.core.asset import Asset
 from flowstone.core.display import Displayed
 from flowstone.core.edges import mismatches
 from flowstone.core.namespaces import assets_in, defined_in, is_asset, present, with_ancestors
@@ -132,12 +133,14 @@ class AssetGraph(Displayed):
 
         Raises:
             UnknownDependencyError: if there is none; it names the nearest.
+            TypeError: for anything but a name.
         """
         try:
             return self._assets[name]
-        except KeyError:
+        except (KeyError, TypeError):
+            _check_name(name)
             several = self.made_by(name)
-            hint = f"; {name} makes several: {' and '.join(several)}" if several else ""
+            hint = f"; {name} makes several: take {' or '.join(several)}" if several else ""
             msg = f"no asset named {name!r}" + (hint or did_you_mean(name, self._assets))
             raise UnknownDependencyError(msg) from None
 
@@ -214,6 +217,13 @@ class AssetGraph(Displayed):
             needed |= new
             todo += new
         return needed
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        written = repr(name.name) if isinstance(name, Asset) else "the name of an asset"
+        msg = f"assets are looked up by name, not by {type(name).__name__}; write [{written}]"
+        raise TypeError(msg) from None
 
 
 def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str], dict[str, int]]:

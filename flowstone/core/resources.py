@@ -140,7 +140,11 @@ def gather(
 def bind(
     assets: dict[str, AnyAsset], providers: Mapping[str, Provider]
 ) -> Iterator[DefinitionError]:
-    """Put copies that take resources in the place of assets that do; gives what is wrong."""
+    """Put copies that take resources in the place of assets that do; gives what is wrong.
+
+    What one function makes has one copy of that function in common.
+    """
+    makers: dict[int, AnyAsset] = {}
     for name, asset in assets.items():
         taken = {p.name for p in asset.parameters if p.is_by_name and p.name in providers}
         if not taken:
@@ -148,16 +152,29 @@ def bind(
         versions: dict[str, str] = {}
         for each in sorted(taken):
             versions |= providers[each].versions
-        assets[name] = asset.taking(taken, versions)
-        yield from (_either(asset, each) for each in sorted(taken & assets.keys()))
-        for observer in asset.observers:
-            yield from (
-                SignatureError(
-                    f"{asset.label}: observe function {observer.name} takes {each!r}, which is a"
-                    f" resource; observe functions take config"
-                )
-                for each in sorted(taken.intersection(observer.config))
+        bound = assets[name] = asset.taking(taken, versions)
+        if asset.maker is None:
+            yield from _mistaken(asset, taken, assets)
+            continue
+        if id(asset.maker) not in makers:
+            makers[id(asset.maker)] = asset.maker.taking(taken, versions)
+            yield from _mistaken(asset.maker, taken, assets)
+        bound.maker = makers[id(asset.maker)]
+
+
+def _mistaken(
+    asset: AnyAsset, taken: AbstractSet[str], assets: Mapping[str, AnyAsset]
+) -> Iterator[DefinitionError]:
+    """What is wrong with an asset's taking these resources."""
+    yield from (_either(asset, each) for each in sorted(taken & assets.keys()))
+    for observer in asset.observers:
+        yield from (
+            SignatureError(
+                f"{asset.label}: observe function {observer.name} takes {each!r}, which is a"
+                f" resource; observe functions take config"
             )
+            for each in sorted(taken & set(observer.config))
+        )
 
 
 def _either(asset: AnyAsset, name: str) -> DefinitionError:

@@ -72,7 +72,8 @@ def asset(shown: AnyAsset) -> dict[str, str]:
         "".join(f'<div class="fs-e">{text(str(each))}</div>' for each in shown.problems),
         label=f"Asset {shown.name}",
     )
-    plain = [signature(shown) if shown.fn is not None else shown.name]
+    by = f"{shown.name}, made by " if shown.maker is not None else ""
+    plain = [by + signature(shown) if shown.fn is not None else shown.name]
     plain += [f"  {shown.description.splitlines()[0]}"] if shown.description else []
     plain += [f"  {name}: {told}" for name, told in facts.items()]
     plain += [f"  {states.of_step(step).word}: {why}"] if step else []

@@ -122,8 +122,12 @@ def _value(result: RunResult, name: str, row: Materialization | None) -> str:
 
 
 def kind(made: Materialization) -> str:
-    """How a value is kept and how large it is; it is not decoded."""
-    return f"{made.value.codec}, {size(made.value.size)}" if made.value else ""
+    """How a value is kept and how large it is, or by which IO manager; it is not decoded."""
+    if made.value is None:
+        return ""
+    if made.value.codec == "io":
+        return (made.value.location or "").partition(" ")[0]
+    return f"{made.value.codec}, {size(made.value.size)}"
 
 
 def _span(result: RunResult) -> tuple[dt.datetime, float]:

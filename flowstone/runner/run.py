@@ -127,7 +127,9 @@ class _Execution:
         self._take_over()
         certain = [s for s in self._plan if s.action == "materialize" and not s.may_cut_off]
         drafts = [self._ledger.open(step, step.causes) for step in certain]
-        await self._tools.store.start_run(self._run, drafts, moves(self._plan, self._run))
+        # Cut off in between, the run could stand open with nobody to close it.
+        with anyio.CancelScope(shield=True):
+            await self._tools.store.start_run(self._run, drafts, moves(self._plan, self._run))
         self._tools.tell(RunStarted(self._run.run_id, len(self._plan), len(self._plan.to_run)))
         async with anyio.create_task_group() as writers:
             writers.start_soon(self._write)

@@ -30,8 +30,7 @@ _SMALL = (type(None), bool, int, float)
 class Made:
     """The function returned ``value``; ``saved`` is None for an asset that is not kept.
 
-    Such a value has the data version that the function stated, or that of its canonical form; or
-    else one that equals no other.
+    Such a value has the data version that the function stated, or one that equals no other.
     """
 
     value: Any

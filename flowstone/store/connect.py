@@ -98,7 +98,7 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
     except psycopg.ProgrammingError:
         msg = "FLOWSTONE_DATABASE_URL is not a connection string; write postgresql://user@host/name"
     except psycopg.Error as error:
-        msg = f"no connection to the database at {place}: {_reason(error, conninfo)}"
+        msg = f"no connection to the database at {place}: {reason(error, conninfo)}"
     raise DatabaseUnavailableError(f"{msg}; check that it runs and FLOWSTONE_DATABASE_URL")
 
 
@@ -124,9 +124,13 @@ def describe(conninfo: str) -> str:
     return make_conninfo("", **shown) or "libpq's defaults"
 
 
-def _reason(error: psycopg.Error, conninfo: str) -> str:
+def reason(error: psycopg.Error, conninfo: str) -> str:
+    """Why there is no connection, in one line without the password."""
+    try:
+        secret = conninfo_to_dict(conninfo).get("password")
+    except psycopg.ProgrammingError:  # what libpq says of it may quote any part
+        return "it can't be read"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Is the server running")]
     text = lines[-1] if lines else type(error).__name__
-    secret = conninfo_to_dict(conninfo).get("password")
     return text.replace(str(secret), "***") if secret else text

@@ -120,6 +120,8 @@ def _made(given: str | type) -> object:
 
 def _imported(name: str) -> object:
     module, _, path = name.partition(":")
+    if not path:
+        raise SettingsError(f"io={name[:200]!r} names no object; write package.module:object")
     try:
         found: Any = importlib.import_module(module)
         for part in path.split("."):

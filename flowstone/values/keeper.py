@@ -54,7 +54,7 @@ class Keeper:
             saved = self.values.save(value, asset.returns)
             return Saved(saved.pointer, stated or saved.data_version)
         product = self._product(asset)
-        version = stated or manager.data_version(value, product) or self._canonical(value)
+        version = stated or _own_version(manager, value, product) or self._canonical(value)
         address: object = manager.save(value, replace(product, data_version=version))
         if not isinstance(address, str) or len(address) > _ADDRESS_LIMIT:
             raise UnserializableValueError(
@@ -123,6 +123,16 @@ class Keeper:
     def _canonical(self, value: Any) -> str:
         """The version of a value's canonical form, or one that equals no other."""
         return self.values.version(value) or f"unlike-{uuid.uuid4().hex}"
+
+
+def _own_version(manager: IOManager, value: Any, product: Product) -> str | None:
+    version: object = manager.data_version(value, product)
+    if version is not None and not isinstance(version, str):
+        raise UnserializableValueError(
+            f"{identity(manager)}.data_version() gave a value of {type(version).__name__}, not a"
+            " text or None"
+        )
+    return version
 
 
 def _key(manager: IOManager) -> object:

@@ -79,10 +79,7 @@ class ValueStore:
         refuses.
         """
         if isinstance(value, Path):
-            remembered = Remembered(self._cache)
-            pointer = paths.point_at(value, remembered)
-            remembered.save()
-            return Saved(pointer, combine("value", pointer.codec, pointer.content_digest))
+            return self._pointed(value)
         noticed: set[type] = set()
         with self._files.sink(self._inline_limit) as sink:
             codec = codecs.encode(
@@ -98,13 +95,25 @@ class ValueStore:
         return Saved(pointer, self._of(version, noticed))
 
     def version(self, value: object) -> str:
-        """The data version of a value that is not kept; empty if it has no canonical form."""
+        """The data version of a value that is kept elsewhere; empty if it has no canonical form.
+
+        That of a ``pathlib.Path`` follows the content of what is there.
+        """
+        if isinstance(value, Path):
+            return self._pointed(value).data_version
         noticed: set[type] = set()
         try:
             version = digest(value, noticed, canonical)
         except HashingError:
             return ""
         return self._of(version, noticed)
+
+    def _pointed(self, path: Path) -> Saved:
+        """A pointer to a file or folder, which stays where it is."""
+        remembered = Remembered(self._cache)
+        pointer = paths.point_at(path, remembered)
+        remembered.save()
+        return Saved(pointer, combine("value", pointer.codec, pointer.content_digest))
 
     def _of(self, version: str, noticed: set[type]) -> str:
         """A version with the code of the classes in the value."""

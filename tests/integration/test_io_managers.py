@@ -11,7 +11,7 @@ import pytest
 
 from flowstone import Asset, Flowstone, IOManager, Product
 from flowstone.errors import RunFailedError, SettingsError, ValueLostError, ValueStoreError
-from tests.integration.io_managers import JsonFiles, Versioned
+from tests.integration.io_managers import Copies, JsonFiles, Versioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,7 +227,7 @@ class _Async(JsonFiles):
         (object(), "no IO manager: it has no save, load, exists, data_version"),
         ("nowhere_at_all:io", "can't be imported"),
         ("tests.integration.io_managers:Nothing", "can't be imported"),
-        ("tests.integration.io_managers", "can't be imported"),
+        ("tests.integration.io_managers", "names no object"),
     ],
 )
 async def test_what_is_no_manager_is_refused(opened: Flowstone, io: Any, reason: str) -> None:
@@ -337,3 +337,32 @@ async def test_what_is_shared_goes_to_all_consumers_itself(opened: Flowstone) ->
         users = [Asset(taking, name=f"use{n}", code_version=str(share)) for n in range(3)]
         result = await opened.materialize(assets=[source, *users])
         assert sum(result[user.name] for user in users) == (3 if share else 1)
+
+
+async def test_a_version_that_is_no_text_fails_the_asset(
+    opened: Flowstone, files: JsonFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "data_version", lambda *_: 7)
+    with pytest.raises(RunFailedError, match=r"JsonFiles.data_version\(\) gave a value of int"):
+        await opened.materialize("orders", assets=shop(files))
+
+
+async def test_a_file_counts_by_its_content_with_a_manager_too(
+    opened: Flowstone, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.txt"
+
+    def assets(text: str) -> list[AnyAsset]:
+        def report() -> Path:
+            path.write_text(text)
+            return path
+
+        def words(report: Path) -> str:
+            return report.read_text()
+
+        reports = Asset(report, code_version=text, io=Copies(tmp_path / "copies"))
+        return [reports, Asset(words, code_version="1")]
+
+    assert (await opened.materialize(assets=assets("one")))["words"] == "one"
+    assert (await opened.materialize(assets=assets("two")))["words"] == "two"
+    assert (await opened.materialize(assets=assets("one")))["words"] == "one"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from flowstone import Asset, Context, DataVersion, Flowstone
@@ -388,3 +390,45 @@ async def test_what_is_outside_is_asked_once_for_all(opened: Flowstone) -> None:
     pair = pinned("pair", lambda: (1, 2), outputs=["a", "b"], observe=outside)
     await opened.materialize(assets=[pair])
     assert CALLS == {"pair": 1}
+
+
+async def test_a_function_that_raises_is_told_once(opened: Flowstone) -> None:
+    def pair() -> Any:
+        raise ValueError("no")
+
+    told = r"^failed: a and b \(ValueError: no\)$"
+    with pytest.raises(RunFailedError, match=told):
+        await opened.materialize(assets=[pinned("pair", pair, outputs=["a", "b"])])
+
+
+async def test_outputs_are_made_with_a_resource_opened_once(opened: Flowstone) -> None:
+    def pair(db: str) -> Any:
+        return f"{db} a", f"{db} b"
+
+    assets = [pinned("pair", pair, outputs=["a", "b"])]
+    result = await opened.materialize(assets=assets, resources={"db": lambda: told("db", "of")})
+    assert (result["a"], result["b"]) == ("of a", "of b")
+    again = await opened.materialize(assets=assets, resources={"db": lambda: told("db", "of")})
+    assert set(again.statuses.values()) == {"reused"}
+    assert CALLS["db"] == 1
+
+
+async def test_a_run_cancelled_while_it_begins_leaves_no_open_rows(
+    opened: Flowstone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = opened.store.start_run
+
+    async def cut_off(*arguments: Any) -> None:
+        await begin(*arguments)
+        scope.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(opened.store, "start_run", cut_off)
+    with anyio.CancelScope() as scope:
+        await opened.materialize(assets=pipeline())
+    assert not CALLS
+    assert await opened.store.list_by_status("pending") == []
+    cancelled = await opened.store.list_by_status("cancelled")
+    assert sorted(row.asset_name for row in cancelled) == sorted(
+        ["rows", "train", "test", "fitted", "scored"]
+    )

@@ -334,6 +334,15 @@ def test_a_failure_without_frames_is_told_with_the_place_of_the_asset() -> None:
     assert lines[-1] == f"  {__file__}:{b.__code__.co_firstlineno}"
 
 
+def test_what_one_call_failed_to_make_is_told_once() -> None:
+    pair = Asset(lambda: (1, 2), name="pair", outputs=["a", "b"])
+    plan = plan_of(*(Step(each, "materialize") for each in pair.outputs.values()))
+    lines = followed(plan, *(ended(name, "failed", "ValueError: no") for name in "ab"))
+    assert [line for line in lines if line.startswith("error")] == [
+        "error: a and b failed: ValueError: no"
+    ]
+
+
 def test_of_many_failures_the_first_ten_are_told() -> None:
     names = [f"a{number}" for number in range(14)]
     failed = [ended(name, "failed", "ValueError: no") for name in names]

@@ -377,3 +377,11 @@ def test_what_was_defined_anew_is_found_once_whatever_else_still_holds_its_old_s
     space |= {"_": space["a"], "_7": space["a"], "kept": space["a"], "__": space["b"]}
     exec("@asset\ndef a(): return 2\nb = Asset(name='b')", space)  # noqa: S102 - as a cell is run
     assert sorted(map(id, defined_in(space))) == sorted([id(space["a"]), id(space["b"])])
+
+
+def test_an_asset_in_the_place_of_its_name_is_told() -> None:
+    graph = AssetGraph([Asset(name="a")])
+    with pytest.raises(TypeError, match=r"by name, not by Asset; write \['a'\]"):
+        graph[graph["a"]]  # type: ignore[index]  # what is meant is told
+    with pytest.raises(TypeError, match="not by int"):
+        graph[0]  # type: ignore[index]  # what is meant is told

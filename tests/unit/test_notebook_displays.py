@@ -170,7 +170,7 @@ def test_a_function_of_several_assets_tells_what_it_makes_and_takes() -> None:
     for fact in ("makes: evens, odds", "needs: numbers", "resources: client", "needed by: most"):
         assert fact in told
     one = plain(parts.outputs["evens"])
-    assert one.startswith("parts(numbers: list[int], client: object)")
+    assert one.startswith("evens, made by parts(numbers: list[int], client: object)")
     for fact in ("made together with: odds", "resources: client", "needed by: most"):
         assert f"  {fact}\n" in one
     assert "replaced" not in told + one
@@ -193,6 +193,35 @@ def test_an_asset_with_mistakes_tells_them() -> None:
     wrong = Asset(one, name="no name <b>")
     assert "can't name an asset" in shown(wrong)
     assert "can't name an asset" in plain(wrong)
+
+
+def test_what_takes_resources_and_makes_several_is_told_as_it_stands() -> None:
+    space = types.ModuleType("shop")
+    text = """
+from flowstone import asset
+
+resources = {"db": lambda: 1}
+
+@asset(outputs=["train", "test"])
+def split(db, at: int = 2):
+    return 1, 2
+
+@asset
+def fitted(train, db):
+    return 1
+"""
+    exec(text, vars(space))  # noqa: S102 - stands for a module's text
+    split, fitted = space.split, space.fitted
+    assert plain(fitted).splitlines()[:3] == [
+        "fitted(train, db)",
+        "  needs: train",
+        "  resources: db",
+    ]
+    assert plain(split).startswith("split(db, at: int = 2)\n  makes: train, test\n  resources: db")
+    assert "needed by: fitted" in plain(split)
+    assert plain(split.outputs["train"]).startswith("train, made by split(db, at: int = 2)\n")
+    for each in (split, fitted, split.outputs["test"]):
+        assert "replaced" not in plain(each)
 
 
 def test_an_asset_without_a_function_is_shown() -> None:

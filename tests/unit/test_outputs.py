@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowstone import Asset, AssetGraph, From, asset
+from flowstone import Asset, AssetGraph, From, Resource, asset
 from flowstone.core import config as configs
 from flowstone.core.naming import named
 from flowstone.core.outputs import apart, output_names, output_types
@@ -233,7 +233,7 @@ class TestMistakes:
             AssetGraph([rows, split, Asset(after, deps=["split"])])
 
     def test_the_function_s_name_is_no_asset_and_says_so(self) -> None:
-        with pytest.raises(UnknownDependencyError, match="split makes several: train and test"):
+        with pytest.raises(UnknownDependencyError, match="split makes several: take train or test"):
             graph()["split"]
 
     def test_two_functions_of_one_name_are_told_once(self) -> None:
@@ -256,6 +256,13 @@ class TestMistakes:
             return 1, 2
 
         assert problem(Asset(parts, outputs=["a", "b"])).count("has a default") == 1
+
+    def test_a_type_that_does_not_fit_is_told_once(self) -> None:
+        def parts(rows: str) -> tuple[int, int]:
+            return 1, 2
+
+        with pytest.raises(EdgeTypeError, match=r"^asset 'parts' \(.*parameter 'rows' takes str"):
+            AssetGraph([rows, Asset(parts, outputs=["a", "b"])])
 
     def test_a_ring_through_an_output_is_told(self) -> None:
         def looped(b: int) -> tuple[int, int]:
@@ -289,6 +296,29 @@ class TestResources:
 
         with pytest.raises(EdgeTypeError, match=r"'train' takes .* returns list\[int\]"):
             AssetGraph([rows, split, bad])
+
+    def test_a_function_with_several_outputs_takes_resources(self) -> None:
+        def parts(db: str, pool: int = 0) -> tuple[int, int]:
+            return 1, 2
+
+        found = AssetGraph(
+            [Asset(parts, outputs=["a", "b"])],
+            resources={"db": Resource(lambda: "db", version="1"), "pool": lambda: 1},
+        )
+        assert found.together("b") == found.made_by("parts") == ["a", "b"]
+        assert found["a"].maker is found["b"].maker
+        for name in ("a", "b"):
+            assert found[name].resources == ["db", "pool"]
+            assert found[name].resource_versions == {"db": "1"}
+            assert found[name].depends_on == []
+        assert configs.resolve(found, {}) == {}
+
+    def test_a_resource_with_the_name_of_an_asset_is_told_once(self) -> None:
+        def parts(rows: Any) -> tuple[int, int]:
+            return 1, 2
+
+        with pytest.raises(DefinitionError, match=r"^asset 'parts' .*'rows' names a resource"):
+            AssetGraph([rows, Asset(parts, outputs=["a", "b"])], resources={"rows": lambda: 1})
 
 
 class TestConfig:

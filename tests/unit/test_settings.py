@@ -89,6 +89,13 @@ def test_an_invalid_value_names_its_source(monkeypatch: pytest.MonkeyPatch) -> N
         Settings.load()
 
 
+@pytest.mark.parametrize("name", ["home", "values", "io", "schema", "pickle"])
+def test_an_invalid_value_in_a_file_names_the_setting(project: Path, name: str) -> None:
+    (project / "pyproject.toml").write_text(f"[tool.flowstone]\n{name} = [3]\n")
+    with pytest.raises(SettingsError, match=rf"^invalid setting {name} in pyproject\.toml"):
+        Settings.load()
+
+
 def test_an_unreadable_project_file_is_named(project: Path) -> None:
     (project / "pyproject.toml").write_text("[tool.flowstone\n")
     with pytest.raises(SettingsError, match=r"pyproject\.toml"):
