@@ -1,4 +1,7 @@
-"""What a run tells while it goes on; progress and logs draw from it."""
+"""What a run tells while it goes on; progress and logs draw from it.
+
+Each event is told once the rows it speaks of are committed.
+"""
 
 from __future__ import annotations
 

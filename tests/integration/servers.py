@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
+import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowstone.store.embedded import account, binaries
+import psycopg
+
+from flowstone.store.embedded import account, binaries, guardian
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,13 +50,44 @@ def password_server(bindir: Path | None = None) -> Iterator[str]:
         setup = ["-D", str(data), "-U", "flowstone", "-A", "scram-sha-256", "-N"]
         made = owner.run([programs.initdb, *setup, f"--pwfile={root / 'password'}"])
         assert made.returncode == 0, made.stdout
-        control = [str(programs.bindir / "pg_ctl"), "-D", str(data), "-w", "-t", "60"]
-        options = f"-c listen_addresses=127.0.0.1 -p {port} -k ''"
-        started = owner.run([*control, "-l", str(root / "log"), "-o", options, "start"])
-        assert started.returncode == 0, started.stdout
-        try:
-            yield f"postgresql://flowstone:{PASSWORD}@127.0.0.1:{port}/postgres"
-        finally:
-            owner.run([*control, "-m", "immediate", "stop"])
+        options = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", ""]
+        url = f"postgresql://flowstone:{PASSWORD}@127.0.0.1:{port}/postgres"
+        with _running([programs.postgres, "-D", str(data), *options], owner, root / "log"):
+            _wait_for(url, root / "log")
+            yield url
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], owner: account.Account, log: Path) -> Iterator[None]:
+    """The server, which ends with the block, and with this process if that is killed."""
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            ["/bin/sh", "-c", '"$@" & read line; kill -QUIT $!; wait', "sh", *command],
+            env=account.ENVIRONMENT,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            **guardian.identity(owner.uid, owner.gid),
+        ) as server,
+    ):
+        try:
+            yield
+        finally:
+            assert server.stdin is not None
+            server.stdin.close()
+
+
+def _wait_for(url: str, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, log.read_text()
+        else:
+            return

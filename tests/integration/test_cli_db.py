@@ -255,7 +255,7 @@ def examined(call_out: str) -> dict[str, dict[str, str]]:
 
 def test_doctor_finds_a_sound_machine_sound(folder: Project) -> None:
     call = folder.flowstone("doctor")
-    assert (call.code, call.err) == (0, "")
+    assert (call.code, call.err) == (0, ""), call.out
     assert "PROBLEM" not in call.out
     assert re.search(
         r"^server +ok +PostgreSQL 18\.\d+, embedded, started in", call.out, re.MULTILINE

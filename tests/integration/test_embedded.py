@@ -666,6 +666,8 @@ def test_data_of_homes_that_are_gone_or_made_again_are_told_and_no_others(
     found = {each.cure.rpartition(" ")[2]: each.text for each in leftovers.find(here)}
     assert found.keys() == {str(places[deleted]), str(before)}
     assert f"of {deleted}, which is gone" in found[str(places[deleted])]
+    monkeypatch.setattr(leftovers, "_notes", lambda: [before / "removed by now"])
+    assert leftovers.find(here) == []
 
 
 @pytest.fixture

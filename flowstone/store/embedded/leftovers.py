@@ -59,10 +59,13 @@ def _notes() -> list[Path]:
 
 def _gone_home(note: Path) -> Path | None:
     """The home that data of root's belonged to, if it is gone or was made again since."""
-    home = Path(note.read_text(errors="replace").rstrip("\n"))
-    if home.is_dir() and folders.locate(home, MAJOR).base.parent == note.parent:
+    try:
+        home = Path(note.read_text(errors="replace").rstrip("\n"))
+        if home.is_dir() and folders.locate(home, MAJOR).base.parent == note.parent:
+            return None
+        return None if any(map(_is_in_use, note.parent.glob("*/server.lock"))) else home
+    except FileNotFoundError:  # somebody removes it just now
         return None
-    return None if any(map(_is_in_use, note.parent.glob("*/server.lock"))) else home
 
 
 def _is_in_use(lock: Path) -> bool:
