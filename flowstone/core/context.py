@@ -26,7 +26,8 @@ class Logger(Protocol):
 class Context:
     """What a running asset may ask about its run; taken by a parameter annotated ``Context``.
 
-    ``partition`` is the key as the caller gave it, or None. ``attempt`` counts from 1. ``logger``
+    ``asset`` is the name of the asset, or of the function that makes several. ``partition`` is the
+    key as the caller gave it, or None. ``attempt`` counts from 1. ``logger``
     is a structlog logger bound to run, asset and partition.
     """
 
