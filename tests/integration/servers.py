@@ -27,12 +27,17 @@ def debian_15() -> Path | None:
     return Path(found).parent if found else None
 
 
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections, kept from other processes for the length of the block.
+
+    A server that sets ``SO_REUSEADDR``, as PostgreSQL does, can listen on it meanwhile.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        yield port
 
 
 @contextlib.contextmanager
@@ -46,15 +51,16 @@ def password_server(bindir: Path | None = None) -> Iterator[str]:
             shutil.chown(root, owner.uid, owner.gid)
         (root / "password").write_text(PASSWORD)
         (root / "password").chmod(0o644)
-        data, port = root / "data", free_port()
+        data = root / "data"
         setup = ["-D", str(data), "-U", "flowstone", "-A", "scram-sha-256", "-N"]
         made = owner.run([programs.initdb, *setup, f"--pwfile={root / 'password'}"])
         assert made.returncode == 0, made.stdout
-        options = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", ""]
-        url = f"postgresql://flowstone:{PASSWORD}@127.0.0.1:{port}/postgres"
-        with _running([programs.postgres, "-D", str(data), *options], owner, root / "log"):
-            _wait_for(url, root / "log")
-            yield url
+        with closed_port() as port:
+            options = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", ""]
+            url = f"postgresql://flowstone:{PASSWORD}@127.0.0.1:{port}/postgres"
+            with _running([programs.postgres, "-D", str(data), *options], owner, root / "log"):
+                _wait_for(url, root / "log")
+                yield url
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

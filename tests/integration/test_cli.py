@@ -18,7 +18,7 @@ import pytest
 from flowstone import __version__
 from flowstone.store import schema
 from tests.integration.cli_support import Project
-from tests.integration.servers import PASSWORD, free_port, password_server
+from tests.integration.servers import PASSWORD, closed_port, password_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -348,8 +348,11 @@ def test_plan_json_is_one_document(project: Project) -> None:
 def test_graph_needs_no_database_and_has_stdout_to_itself(
     folder: Project, form: str, shown: str
 ) -> None:
-    nowhere = f"host=127.0.0.1 port={free_port()}"
-    call = folder.flowstone("graph", "shop.py", "--format", form, FLOWSTONE_DATABASE_URL=nowhere)
+    with closed_port() as port:
+        nowhere = f"host=127.0.0.1 port={port}"
+        call = folder.flowstone(
+            "graph", "shop.py", "--format", form, FLOWSTONE_DATABASE_URL=nowhere
+        )
     assert call.code == 0
     assert shown in call.out
     assert "imported as" not in call.out
@@ -497,11 +500,12 @@ def test_a_mistake_is_a_short_error_that_names_offender_and_cure(
     tmp_path: Path, arguments: str, code: int, phrases: list[str]
 ) -> None:
     """No database is needed to be told: none is there."""
-    nowhere = f"postgresql://u:hunter2@127.0.0.1:{free_port()}/db"
-    project = Project(tmp_path, {"FLOWSTONE_DATABASE_URL": nowhere})
-    for name, source in MODULES.items():
-        project.write(name, f"from flowstone import asset\n{source}")
-    project.flowstone(*arguments.split()).is_short_error(code, *phrases)
+    with closed_port() as port:
+        nowhere = f"postgresql://u:hunter2@127.0.0.1:{port}/db"
+        project = Project(tmp_path, {"FLOWSTONE_DATABASE_URL": nowhere})
+        for name, source in MODULES.items():
+            project.write(name, f"from flowstone import asset\n{source}")
+        project.flowstone(*arguments.split()).is_short_error(code, *phrases)
 
 
 @pytest.mark.parametrize("arguments", [["rn"], ["db", "stats"], ["--nope"]])
@@ -521,10 +525,10 @@ def test_an_unreachable_server_is_told_within_ten_seconds(
     folder: Project, command: list[str]
 ) -> None:
     folder.write("shop.py", "from flowstone import asset\n@asset\ndef one(): return 1")
-    port = free_port()
-    began = time.monotonic()
-    call = folder.flowstone(*command, "--dsn", f"postgresql://u:hunter2@127.0.0.1:{port}/db")
-    assert time.monotonic() - began < 10
+    with closed_port() as port:
+        began = time.monotonic()
+        call = folder.flowstone(*command, "--dsn", f"postgresql://u:hunter2@127.0.0.1:{port}/db")
+        assert time.monotonic() - began < 10
     call.is_short_error(3, f"port={port}", "refused", "FLOWSTONE_DATABASE_URL")
 
 

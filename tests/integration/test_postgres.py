@@ -25,7 +25,7 @@ from flowstone.ids import materialization_id
 from flowstone.store import schema
 from flowstone.store.connect import CONNECTIONS, connect, describe, open_store
 from flowstone.store.postgres import PostgresStore
-from tests.integration.servers import PASSWORD, free_port, password_server
+from tests.integration.servers import PASSWORD, closed_port, password_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,8 +225,7 @@ class TestSchema:
 
 class TestConnections:
     async def test_a_closed_port_is_told_quickly(self, tmp_path: Path) -> None:
-        port = free_port()
-        with pytest.raises(DatabaseUnavailableError, match=f"{port}"):
+        with closed_port() as port, pytest.raises(DatabaseUnavailableError, match=f"{port}"):
             async with open_store(f"postgresql://u:hush@127.0.0.1:{port}/x", tmp_path):
                 pass
 
