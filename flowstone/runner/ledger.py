@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 class Ledger:
-    """The rows of one run: each change goes to the journal, and to listeners once it is committed.
+    """The rows of one run: each change goes to the journal, and to a listener once it is committed.
 
     ``endings`` says of each step how it ended, as far as it has.
     """
 
-    def __init__(self, run: Run, journal: Journal, listener: Listener) -> None:
+    def __init__(self, run: Run, journal: Journal, listener: Listener | None) -> None:
         self._run, self._journal, self._listener = run, journal, listener
         self._drafts: dict[str, Draft] = {}
         self._moved: set[str] = set()
@@ -64,13 +64,16 @@ class Ledger:
         """A step that was reused runs after all."""
         self.endings.pop(name, None)
 
-    def running(self, draft: Draft, causes: Sequence[Cause]) -> None:
+    def running(
+        self, draft: Draft, causes: Sequence[Cause], started_at: dt.datetime | None = None
+    ) -> None:
         """The step's function is about to be called."""
-        draft.status, draft.started_at = "running", now()
+        draft.status, draft.started_at = "running", started_at or now()
         draft.causes = [cause.to_dict() for cause in causes]
         self._journal.put(draft)
-        why = in_words(causes)
-        self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
+        if self._listener is not None:
+            why = in_words(causes)
+            self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
 
     def made(
         self,
@@ -101,7 +104,8 @@ class Ledger:
 
     def told(self, draft: Draft, made: Made) -> None:
         """Listeners hear of the value that was taken down."""
-        self._end(draft.asset_name, "materialized", draft.duration_ms, summary(made.value))
+        if self._listener is not None:
+            self._end(draft.asset_name, "materialized", draft.duration_ms, summary(made.value))
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         """The step raised."""
@@ -174,7 +178,8 @@ class Ledger:
         self._tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
 
     def _tell(self, event: Event) -> None:
-        self._journal.then(functools.partial(self._listener, event))
+        if self._listener is not None:
+            self._journal.then(functools.partial(self._listener, event))
 
 
 def _comparison(

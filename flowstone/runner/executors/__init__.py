@@ -1,0 +1,1 @@
+"""Where functions are called: on the event loop, in threads, in processes."""
