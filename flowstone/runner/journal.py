@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 from typing import TYPE_CHECKING
 
 import anyio
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flowstone.core.records import Decision, Draft
     from flowstone.store.base import MaterializationStore
@@ -20,6 +22,8 @@ BACKLOG = 1000
 BATCH = 256
 #: Seconds that a batch waits for more rows.
 LINGER_SECONDS = 0.002
+#: Seconds a run goes on before rows are written that are only pending.
+PENDING_SECONDS = 0.05
 
 
 class Journal:
@@ -28,6 +32,9 @@ class Journal:
     A row put down several times before it is written is written once, in its last state. Because
     a step is put down before the steps that read it are released, a recorded success implies that
     every version it read is recorded. ``on_room`` is called when there is room again.
+
+    ``pending`` are rows that nothing depends on: they are written while there is nothing else,
+    and not before the run has lasted for a while. Most steps of a quick run never need them.
     """
 
     def __init__(self, store: MaterializationStore, run_id: str) -> None:
@@ -40,6 +47,7 @@ class Journal:
         self._full = anyio.Event()
         self._closed = False
         self.on_room: Callable[[], object] = lambda: None
+        self.pending: Iterator[Draft] | None = None
 
     def put(self, draft: Draft) -> None:
         """Take down the row's state; it is written soon, together with others."""
@@ -75,13 +83,25 @@ class Journal:
         Raises:
             StoreError: when the store fails; what was put down since is lost then.
         """
+        began = anyio.current_time()
         while self._is_behind or not self._closed:
-            await self._wake.wait()
+            with anyio.move_on_at(began + PENDING_SECONDS if self.pending else math.inf):
+                await self._wake.wait()
+            if not self._wake.is_set():
+                self._fill()
             with anyio.move_on_after(LINGER_SECONDS):
                 await self._full.wait()
             self._wake = anyio.Event()
             while self._is_behind:
                 await self._write_batch()
+
+    def _fill(self) -> None:
+        """Put down some of the rows that are only pending."""
+        some = list(itertools.islice(self.pending or (), BATCH))
+        for draft in some:
+            self.put(draft)
+        if len(some) < BATCH:
+            self.pending = None
 
     @property
     def _is_behind(self) -> bool:

@@ -15,7 +15,7 @@ from flowstone.runner.events import Ending, StepFinished, StepStarted
 from flowstone.runner.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
@@ -39,9 +39,11 @@ class Ledger:
         self.endings: dict[str, Ending] = {}
 
     def open(self, step: Step, causes: Sequence[Cause]) -> Draft:
-        """The step's row, pending; made now if there is none yet."""
-        if step.name not in self._drafts:
-            self._drafts[step.name] = Draft(
+        """The step's row with its causes as they are known now; pending if there was none yet."""
+        draft = self._drafts.get(step.name)
+        told = [cause.to_dict() for cause in causes]
+        if draft is None:
+            draft = self._drafts[step.name] = Draft(
                 id=materialization_id(),
                 asset_name=step.name,
                 partition=self._run.partition,
@@ -50,10 +52,17 @@ class Ledger:
                 upstream_assets=list(step.asset.depends_on),
                 code_version=step.code.version,
                 code=step.code,
-                causes=[cause.to_dict() for cause in causes],
+                causes=told,
                 metadata=step.asset.metadata,
             )
-        return self._drafts[step.name]
+        draft.causes = told
+        return draft
+
+    def pending(self, steps: Iterable[Step]) -> Iterator[Draft]:
+        """The rows of steps that are known to run, as long as they have not begun."""
+        for step in steps:
+            if step.name not in self._drafts:
+                yield self.open(step, step.causes)
 
     def begun(self, name: str) -> Draft | None:
         """The row of a step that was started and has not ended."""
@@ -69,7 +78,6 @@ class Ledger:
     ) -> None:
         """The step's function is about to be called."""
         draft.status, draft.started_at = "running", started_at or now()
-        draft.causes = [cause.to_dict() for cause in causes]
         self._journal.put(draft)
         if self._listener is not None:
             why = in_words(causes)

@@ -100,6 +100,8 @@ class _Execution:
         self._run = new_run(plan, run_id)
         self._journal = Journal(tools.store, run_id)
         self._ledger = Ledger(self._run, self._journal, tools.tell)
+        certain = (s for s in plan if s.action == "materialize" and not s.may_cut_off)
+        self._journal.pending = self._ledger.pending(certain)
         self._report = Report(self._run, self._ledger.endings)
         self._course = Course(plan, self._ledger, self._report, self._offer)
         self._resources = Resources(plan.request.graph.resources, self._report.unclosed)
@@ -132,11 +134,9 @@ class _Execution:
 
     async def run(self) -> Report:
         self._course.take_over()
-        certain = [s for s in self._plan if s.action == "materialize" and not s.may_cut_off]
-        drafts = [self._ledger.open(step, step.causes) for step in certain]
         # Cut off in between, the run could stand open with nobody to close it.
         with anyio.CancelScope(shield=True):
-            await self._tools.store.start_run(self._run, drafts, moves(self._plan, self._run))
+            await self._tools.store.start_run(self._run, [], moves(self._plan, self._run))
         to_run = self._plan.counts["materialize"]
         _tell(self._tools, RunStarted(self._run.run_id, len(self._plan), to_run))
         async with anyio.create_task_group() as writers:

@@ -22,9 +22,9 @@ from flowstone.runner.versions import Version, read_inline
 from flowstone.values import is_shareable
 
 if TYPE_CHECKING:
-    from flowstone.core.cause import Cause
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+    from flowstone.core.cause import Cause
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.outside import Observed
     from flowstone.core.plan import Step

@@ -24,6 +24,7 @@ from flowstone.runner.ledger import now
 from flowstone.runner.step import Lost, keep_all, take
 from flowstone.runner.versions import Input
 from flowstone.threads import in_thread, is_stopped
+from flowstone.values import is_small
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -40,11 +41,6 @@ T = TypeVar("T")
 TURN_SECONDS = 0.004
 #: Seconds after which a function that gives way to nobody is told of.
 BLOCKED_SECONDS = 1.0
-#: Values of these types, and small containers of them, are taken in on the event loop: a thread
-#: would cost more than the work.
-_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-_FEW = 32
-_SHORT = 4_096
 
 
 class LoopExecutor:
@@ -214,20 +210,3 @@ def _forget_cancelling() -> None:
 
 async def _one(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
-
-
-def is_small(value: Any) -> bool:
-    """Whether encoding a value takes no longer than a thread takes to begin."""
-    kind = type(value)
-    if kind in (list, tuple):
-        return len(value) <= _FEW and all(map(_is_short, value))
-    if kind is dict:
-        return len(value) <= _FEW and all(map(_is_short, (*value, *value.values())))
-    return _is_short(value)
-
-
-def _is_short(value: Any) -> bool:
-    kind = type(value)
-    if kind is int:
-        return int.bit_length(value) < _SHORT
-    return kind in _SCALARS and (kind not in (str, bytes) or len(value) < _SHORT)
