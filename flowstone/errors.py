@@ -9,6 +9,7 @@ FlowstoneError
 │   ├── CycleError               assets that need each other
 │   ├── EdgeTypeError            a parameter that can't take what its asset returns
 │   ├── ConfigError              a config value that is unknown or invalid
+│   ├── PoolError                an asset's pool that nothing gives a size
 │   ├── TargetError              a module that can't be imported or has no assets
 │   └── DefinitionErrors         several of the above, told at once
 ├── SelectionError               a selection that can't be read or names nothing
@@ -90,6 +91,10 @@ class EdgeTypeError(DefinitionError):
 
 class ConfigError(DefinitionError):
     """A config value for an unknown parameter, or one its annotation refuses."""
+
+
+class PoolError(DefinitionError):
+    """An asset names a pool, and nothing says how many of it may run at once."""
 
 
 class TargetError(DefinitionError):
