@@ -68,15 +68,20 @@ async def call_in_thread(
     What the user's code raises comes back as a ``Failure``. Being cancelled, it leaves the thread
     to itself.
     """
-    outcome = await in_thread(_call_sync, assets, arguments, values)
+    outcome = await in_thread(call_sync, assets, arguments, values)
     if isinstance(outcome, Awaited):
-        return await _awaited(assets, outcome.result, values)
+        return await awaited(assets, outcome.result, values)
     return outcome
 
 
-def _call_sync(
+def call_sync(
     assets: Sequence[AnyAsset], arguments: Arguments, values: Keeper
 ) -> Outcome | Awaited:
+    """Call the one function that makes ``assets`` here and now, and keep what it returns.
+
+    What the user's code raises comes back as a ``Failure``; nothing is raised. ``arguments`` is
+    emptied: two large values need not meet a third.
+    """
     try:
         taken = _take(arguments, values)
         if isinstance(taken, Lost):
@@ -98,15 +103,15 @@ async def call_async(assets: Sequence[AnyAsset], arguments: Arguments, values: K
         result: Any = assets[0](**taken)
         # The coroutine holds what it was given, and nothing else does.
         _let_go(arguments, taken)
-        return await _awaited(assets, result, values)
+        return await awaited(assets, result, values)
     except BaseException as error:
         if is_stopped(error):
             raise
         return describe(error)
 
 
-async def _awaited(assets: Sequence[AnyAsset], result: Awaitable[Any], values: Keeper) -> Outcome:
-    """Wait for a coroutine's result, and keep it."""
+async def awaited(assets: Sequence[AnyAsset], result: Awaitable[Any], values: Keeper) -> Outcome:
+    """Wait for a coroutine's result, and keep it; what it raises comes back as a ``Failure``."""
     try:
         value = await result
         if type(value) in _SMALL and values.manager(assets[0]) is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -57,3 +57,7 @@ class Executor(Protocol):
 
         No job begins or ends any more.
         """
+
+
+#: Stands for the value of a ``Made`` that was saved by another process and stayed there.
+ABSENT: Final = object()
