@@ -23,6 +23,7 @@ FlowstoneError
 ├── RunFailedError               at least one asset of a run failed
 ├── OutputsError                 a function returned something else than its outputs
 ├── AssetTimeoutError            a function took longer than it may
+├── WorkerDiedError              the process that made an asset ended
 ├── ValueStoreError
 │   ├── UnserializableValueError no codec takes the value
 │   └── ValueLostError           the stored value is missing or altered
@@ -182,6 +183,10 @@ class AssetTimeoutError(FlowstoneError, TimeoutError):
     What a thread is doing can't be stopped: it is left to itself, and its result is not taken.
     A process is killed.
     """
+
+
+class WorkerDiedError(FlowstoneError):
+    """The process in which an asset was made ended before the asset was done."""
 
 
 class ValueStoreError(FlowstoneError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import anyio
 from flowstone.runner.course import Course
 from flowstone.runner.events import RunFinished, RunStarted
 from flowstone.runner.executors.loop import LoopExecutor
-from flowstone.runner.executors.threads import ThreadExecutor
+from flowstone.runner.executors.threads import Threads
 from flowstone.runner.journal import Journal
 from flowstone.runner.lane import Lane, urgencies
 from flowstone.runner.ledger import Ledger, moves, now
@@ -115,20 +117,20 @@ class _Execution:
             moved=self._moved,
             guarded=self._guard,
         )
-        self._lanes = self._new_lanes()
+        self._lanes: dict[str, Lane] = {}
         self._group: TaskGroup
         self._failure: Exception | None = None
         self._scope = anyio.CancelScope()
         self._finished = anyio.Event()
         self._is_over = False
 
-    def _new_lanes(self) -> dict[str, Lane]:
+    def _new_lanes(self, group: TaskGroup) -> dict[str, Lane]:
         durations = [_duration(step) for step in self._plan]
         urgency = urgencies(self._course.needs, durations) if any(durations) else durations
         at_once = self._tools.concurrency
         executors: dict[str, Executor] = {
-            "loop": LoopExecutor(float("inf") if at_once is None else at_once),
-            "thread": ThreadExecutor(at_once or default_concurrency()),
+            "loop": LoopExecutor(group, math.inf if at_once is None else at_once),
+            "thread": Threads(at_once or default_concurrency()),
         }
         return {kind: Lane(each, self._steps, urgency) for kind, each in executors.items()}
 
@@ -163,9 +165,9 @@ class _Execution:
         async with anyio.create_task_group() as around:
             around.start_soon(self._beat)
             async with self._resources, anyio.create_task_group() as group:
-                self._group = group
+                self._group, self._lanes = group, self._new_lanes(group)
                 for lane in self._lanes.values():
-                    lane.executor.start(group)
+                    lane.executor.start(asyncio.get_running_loop())
                 try:
                     self._course.start()
                     self._moved()

@@ -58,9 +58,10 @@ Arguments = dict[str, Any]
 def call_sync(
     assets: Sequence[AnyAsset], arguments: Arguments, values: Keeper
 ) -> Outcome | Awaited:
-    """Call the one function that makes ``assets``, here and now.
+    """Call the one function that makes ``assets`` here and now, and keep what it returns.
 
-    What the user's code raises comes back as a ``Failure``.
+    What the user's code raises comes back as a ``Failure``; nothing is raised. ``arguments`` is
+    emptied: two large values need not meet a third.
     """
     try:
         taken = take(arguments, values)
@@ -73,10 +74,11 @@ def call_sync(
         return describe(error)
 
 
-async def call_awaited(
-    assets: Sequence[AnyAsset], result: Awaitable[Any], values: Keeper
-) -> Outcome:
-    """Await what a function gave back in a thread, and keep what comes of it."""
+async def awaited(assets: Sequence[AnyAsset], result: Awaitable[Any], values: Keeper) -> Outcome:
+    """Await what a function gave back in a thread, and keep what comes of it.
+
+    What it raises comes back as a ``Failure``.
+    """
     try:
         return await in_thread(keep_all, assets, await result, values)
     except BaseException as error:

@@ -17,7 +17,7 @@ from flowstone.runner.executors.base import Job
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.recovery import gone, recover
 from flowstone.runner.standing import Standing, Turn
-from flowstone.runner.step import Awaited, Lost, Made, call_awaited
+from flowstone.runner.step import Lost, Made
 from flowstone.runner.versions import Version, read_inline
 from flowstone.values import is_shareable
 
@@ -161,12 +161,16 @@ class Steps:
                 self._ledger.comparing(step)
             self._compared(steps, failure)
             return None
+        first = steps[0][1].asset
         return _Comparing(
-            [step.asset for _, step in steps],
-            self._arguments(steps[0][1], 1) | resources,
-            self._tools.values,
-            self._on_comparing,
-            self._on_compared,
+            assets=[step.asset for _, step in steps],
+            arguments=self._arguments(steps[0][1], 1) | resources,
+            values=self._tools.values,
+            timeout=first.policy.timeout,
+            begun=self._on_comparing,
+            ended=self._on_compared,
+            label=f"asset {first.name!r}",
+            run_id=self._run.run_id,
             lane=lane,
             read=read,
             steps=steps,
@@ -204,12 +208,16 @@ class Steps:
         drafts = [self._ledger.open(turn.step, turn.causes) for turn in turns]
         arguments = self._arguments(turns[0].step, drafts[0].attempt)
         arguments.update(resources)
+        first = turns[0].step.asset
         return _Making(
-            [turn.step.asset for turn in turns],
-            arguments,
-            self._tools.values,
-            self._on_begun,
-            self._on_ended,
+            assets=[turn.step.asset for turn in turns],
+            arguments=arguments,
+            values=self._tools.values,
+            timeout=first.policy.timeout,
+            begun=self._on_begun,
+            ended=self._on_ended,
+            label=f"asset {first.name!r}",
+            run_id=self._run.run_id,
             lane=lane,
             read=read,
             turns=turns,
@@ -237,10 +245,7 @@ class Steps:
         for draft, turn in zip(job.drafts, job.turns, strict=True):
             self._ledger.running(draft, turn.causes, job.started_at)
 
-    def _ended(self, job: _Making, outcome: Outcome | Awaited) -> None:
-        if type(outcome) is Awaited:
-            self._spawn(self._await, job, outcome)
-            return
+    def _ended(self, job: _Making, outcome: Outcome) -> None:
         job.lane.ended()
         if isinstance(outcome, Lost):
             failure = self._after_loss(job, [turn.number for turn in job.turns], outcome)
@@ -253,10 +258,6 @@ class Steps:
             self._spawn(self._look_outside, job, outcome)
         else:
             self._made(job, outcome, job.turns[0].step.outside)
-
-    async def _await(self, job: _Making | _Comparing, outcome: Awaited) -> None:
-        """The function, called in a thread, gave back something to await on the event loop."""
-        job.ended(job, await call_awaited(job.assets, outcome.result, job.values))
 
     def _after_loss(self, job: Any, numbers: Sequence[int], lost: Lost) -> Failure | None:
         """None if the inputs that were lost are on their way to be made again."""
@@ -316,10 +317,7 @@ class Steps:
         for _, step in job.steps:
             self._ledger.comparing(step)
 
-    def _comparing_ended(self, job: _Comparing, outcome: Outcome | Awaited) -> None:
-        if type(outcome) is Awaited:
-            self._spawn(self._await, job, outcome)
-            return
+    def _comparing_ended(self, job: _Comparing, outcome: Outcome) -> None:
         job.lane.ended()
         lost = outcome if isinstance(outcome, Lost) else None
         failure = lost and self._after_loss(job, [number for number, _ in job.steps], lost)

@@ -1,1 +1,1 @@
-"""Where functions are called: on the event loop, in threads, in processes."""
+"""Where the functions of assets are called: on the event loop, in threads, in processes."""

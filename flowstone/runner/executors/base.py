@@ -1,62 +1,64 @@
-"""What every executor promises, and what it is handed."""
+"""What the runner hands to an executor, and what it is told in return."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     import datetime as dt
     from collections.abc import Callable, Sequence
-    from typing import Any
-
-    from anyio.abc import TaskGroup
 
     from flowstone.core.asset import AnyAsset
-    from flowstone.runner.step import Arguments, Awaited, Outcome
+    from flowstone.runner.step import Arguments, Outcome
     from flowstone.values import Keeper
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One call of the function that makes ``assets``.
+    """One call of a function, for all of ``assets`` that it makes.
 
-    ``begun`` and ``ended`` are called on the event loop's thread, each once; ``timeout`` is in
-    seconds. ``started_at`` is set by the executor when the call begins.
+    ``begun`` and ``ended`` are called on the loop's thread, each once and in this order, unless
+    the job is withdrawn before it began or the executor is closed before it ended. ``timeout`` is
+    in seconds from ``started_at``, which the executor sets when the call begins (UTC).
     """
 
     assets: Sequence[AnyAsset]
     arguments: Arguments
     values: Keeper
+    timeout: float | None
     begun: Callable[[Any], None]
-    ended: Callable[[Any, Outcome | Awaited], None]
-    timeout: float | None = None
-    run_id: str = ""
+    ended: Callable[[Any, Outcome], None]
+    label: str
+    run_id: str
     started_at: dt.datetime | None = None
 
 
 class Executor(Protocol):
-    """Calls functions, as many at once as it has places; all methods belong to the event loop.
+    """Calls functions for a run; all its methods are called on the run's event loop.
 
-    ``size`` is how many it calls at once, ``ahead`` how many more jobs it takes than those that
-    have begun.
+    ``size`` is how many jobs it runs at once, ``ahead`` how many it takes beyond those.
     """
 
     size: float
     ahead: int
 
-    def start(self, group: TaskGroup) -> None:
-        """Take what belongs to a run: the task group that lives as long as it."""
-        ...
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report to this loop from now on."""
 
     def submit(self, job: Job) -> None:
-        """Have a job done as soon as there is a place."""
-        ...
+        """Take a job; it is never waited for."""
 
     def withdraw(self) -> list[Job]:
-        """The jobs that have not begun, taken back."""
-        ...
+        """Give back the jobs that have not begun, the first submitted first."""
 
     async def close(self) -> None:
-        """Give up what still runs: threads are left to themselves, processes are killed."""
-        ...
+        """End: threads that still run are left to themselves, processes are killed.
+
+        No job begins or ends any more.
+        """
+
+
+#: Stands for the value of a ``Made`` that was saved by another process and stayed there.
+ABSENT: Final = object()

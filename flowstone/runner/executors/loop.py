@@ -46,6 +46,8 @@ BLOCKED_SECONDS = 1.0
 class LoopExecutor:
     """Calls async functions on the event loop, each in a context of its own.
 
+    Its workers are tasks of ``group``.
+
     ``blocked`` is called with the asset and the seconds when a function has kept the loop from
     everything else for longer than ``BLOCKED_SECONDS``.
     """
@@ -53,18 +55,19 @@ class LoopExecutor:
     ahead = 64
 
     def __init__(
-        self, size: float = math.inf, blocked: Callable[[AnyAsset, float], object] | None = None
+        self,
+        group: TaskGroup,
+        size: float = math.inf,
+        blocked: Callable[[AnyAsset, float], object] | None = None,
     ) -> None:
         self.size = size
-        self._blocked = blocked
+        self._group, self._blocked = group, blocked
         self._jobs: deque[Job] = deque()
         self._active = 0
         self._running = 0
-        self._group: TaskGroup
 
-    def start(self, group: TaskGroup) -> None:
-        """Workers live in this group."""
-        self._group = group
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nothing to do: it is the loop of the group."""
 
     def submit(self, job: Job) -> None:
         """Have a job done; a worker that is at it takes it next, or another begins."""

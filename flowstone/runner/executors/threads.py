@@ -1,43 +1,45 @@
-"""Functions called in threads."""
+"""Functions called in threads of our own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio
-
-from flowstone.runner.ledger import now
+from flowstone.runner.executors.crew import Crew
 from flowstone.runner.step import call_sync
-from flowstone.threads import in_thread
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
     from flowstone.runner.executors.base import Job
+    from flowstone.runner.step import Awaited, Outcome
+
+#: Jobs taken beyond those that run: enough that threads and loop meet seldom when calls are short.
+AHEAD = 64
 
 
-class ThreadExecutor:
-    ahead = 32
+class Threads(Crew):
+    """Calls functions in up to ``size`` daemon threads, which are started when they are needed.
 
-    def __init__(self, size: float) -> None:
-        self.size = size
-        self._limiter = anyio.CapacityLimiter(size)
-        self._group: TaskGroup
+    A call whose time is out can't be stopped: its thread is left to itself, another takes its
+    place, and its result is not taken. What a function returns to be awaited is awaited on the
+    loop.
+    """
 
-    def start(self, group: TaskGroup) -> None:
-        self._group = group
+    def __init__(self, size: int) -> None:
+        super().__init__(size, _Here, name="flowstone", ahead=AHEAD)
 
-    def submit(self, job: Job) -> None:
-        self._group.start_soon(self._run, job)
 
-    async def _run(self, job: Job) -> None:
-        async with self._limiter:
-            job.started_at = now()
-            job.begun(job)
-            outcome = await in_thread(call_sync, job.assets, job.arguments, job.values)
-        job.ended(job, outcome)
+class _Here:
+    """Calls in the very thread."""
 
-    def withdraw(self) -> list[Job]:
-        return []
+    def prepare(self) -> None:
+        """There is nothing to prepare."""
 
-    async def close(self) -> None: ...
+    def call(self, job: Job) -> Outcome | Awaited:
+        """Call the function."""
+        return call_sync(job.assets, job.arguments, job.values)
+
+    def stop(self) -> bool:
+        """No thread can be stopped."""
+        return False
+
+    def close(self) -> None:
+        """There is nothing to close."""
