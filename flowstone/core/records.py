@@ -136,6 +136,17 @@ class Act(Record):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+class StepLog(Record):
+    """What a step printed and logged in one attempt; ``left_out`` bytes of it are missing."""
+
+    run_id: str
+    asset_name: str
+    partition: str | None = None
+    attempt: int = 1
+    lines: str
+    left_out: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Draft:
     """A row that a run is still writing; the journal takes down its state from time to time.
