@@ -30,6 +30,7 @@ FlowstoneError
     ├── IllegalTransitionError   a status that can't follow another
     ├── RunActiveError           the row belongs to a run that is alive
     ├── RunLostError             another process has closed this run
+    ├── RunEndedError            the run is over already
     ├── DatabaseUnavailableError no connection to be had
     │   └── EmbeddedServerError  the embedded Postgres can't be started
     └── SchemaError              the schema is missing, older or newer
@@ -209,6 +210,10 @@ class RunActiveError(StoreError):
 
 class RunLostError(StoreError):
     """The run's lease is gone: another process took this run for dead and closed it."""
+
+
+class RunEndedError(StoreError):
+    """The run is over: there is nothing to stop."""
 
 
 class DatabaseUnavailableError(StoreError):
