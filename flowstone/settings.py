@@ -47,6 +47,10 @@ class Settings(BaseModel):
     max_concurrency: int | None = Field(default=None, ge=1)
     pools: Annotated[Mapping[str, Pool], BeforeValidator(read_pools)] = Field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        # Not all of it: pools are a mapping.
+        return hash((self.database_url, self.schema_name, self.home, self.values))
+
     @classmethod
     def load(cls, **given: Any) -> Settings:
         """Resolve the settings; a keyword that is None counts as not given.

@@ -109,3 +109,9 @@ def test_the_number_of_threads_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("FLOWSTONE_MAX_CONCURRENCY", "0")
     with pytest.raises(SettingsError, match="FLOWSTONE_MAX_CONCURRENCY"):
         Settings.load()
+
+
+def test_settings_can_be_looked_up() -> None:
+    with_pools = Settings.load(pools="gpu=1")
+    assert {with_pools: "open"}[Settings.load(pools={"gpu": 1})] == "open"
+    assert with_pools != Settings.load()
