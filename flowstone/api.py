@@ -247,7 +247,14 @@ class Flowstone:
         tell = None if on_event is None else Listening(on_event)
         inputs = functools.partial(read_inputs, cache=self._cache)
         keeper = self._keeper(plan.request.partition, io, run_id)
-        tools = Tools(self.store, keeper, inputs, tell, step_logger, max_concurrency)
+        tools = Tools(
+            store=self.store,
+            values=keeper,
+            inputs=inputs,
+            logger=step_logger,
+            tell=tell,
+            concurrency=max_concurrency,
+        )
         report = await execute(plan, run_id, partition, tools)
         rows = [] if plan.is_idle else await self.store.get_by_run_id(run_id)
         await self._read_values(plan, report)
