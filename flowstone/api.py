@@ -15,7 +15,7 @@ from flowstone.log import step_logger
 from flowstone.planning import planned, request_of
 from flowstone.result import RunResult, not_closed, run_failed
 from flowstone.runner.events import Listening
-from flowstone.runner.run import Tools, default_concurrency, execute
+from flowstone.runner.run import Tools, execute
 from flowstone.runner.versions import read_inline
 from flowstone.settings import Settings
 from flowstone.sources import class_code
@@ -244,16 +244,15 @@ class Flowstone:
             msg = f"max_concurrency is at least 1, not {max_concurrency}"
             raise SettingsError(msg)
         run_id = new_run_id()
-        tell = Listening(on_event or _ignore)
-        concurrency = max_concurrency or default_concurrency()
+        tell = None if on_event is None else Listening(on_event)
         inputs = functools.partial(read_inputs, cache=self._cache)
         keeper = self._keeper(plan.request.partition, io, run_id)
-        tools = Tools(self.store, keeper, inputs, tell, step_logger, concurrency)
+        tools = Tools(self.store, keeper, inputs, tell, step_logger, max_concurrency)
         report = await execute(plan, run_id, partition, tools)
         rows = [] if plan.is_idle else await self.store.get_by_run_id(run_id)
         await self._read_values(plan, report)
         result = RunResult(run_id, plan, report, rows, keeper)
-        if tell.error is not None:
+        if tell is not None and tell.error is not None:
             raise tell.error
         if raise_on_error and not result.ok:
             raise run_failed(result)

@@ -22,6 +22,8 @@ FlowstoneError
 ├── ResourceError                a resource that can't be opened or closed
 ├── RunFailedError               at least one asset of a run failed
 ├── OutputsError                 a function returned something else than its outputs
+├── AssetTimeoutError            a function took longer than it may
+├── WorkerDiedError              the process that made an asset ended
 ├── ValueStoreError
 │   ├── UnserializableValueError no codec takes the value
 │   └── ValueLostError           the stored value is missing or altered
@@ -173,6 +175,18 @@ class RunFailedError(FlowstoneError):
 
 class OutputsError(FlowstoneError):
     """A function with several outputs returned something else than these."""
+
+
+class AssetTimeoutError(FlowstoneError, TimeoutError):
+    """An asset's function took longer than its ``timeout``.
+
+    What a thread is doing can't be stopped: it is left to itself, and its result is not taken.
+    A process is killed.
+    """
+
+
+class WorkerDiedError(FlowstoneError):
+    """The process in which an asset was made ended before the asset was done."""
 
 
 class ValueStoreError(FlowstoneError):

@@ -67,13 +67,15 @@ class Step:
             return told
         return f"{_ORIGINS[self.origin]}: {told}" if told else _ORIGINS[self.origin]
 
-    def ingredients(self, partition: str | None) -> Ingredients:
-        """What decides what the step makes, as far as its inputs are known."""
+    def ingredients(
+        self, partition: str | None, upstream: Mapping[str, str] | None = None
+    ) -> Ingredients:
+        """What decides what the step makes, as far as its inputs are known, or with these."""
         return Ingredients(
             self.name,
             partition,
             self.code.version,
-            self.upstream,
+            self.upstream if upstream is None else upstream,
             self.config,
             self.outside,
             self.asset.resource_versions,

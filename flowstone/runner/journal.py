@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 from typing import TYPE_CHECKING
 
 import anyio
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flowstone.core.records import Decision, Draft
     from flowstone.store.base import MaterializationStore
 
-#: Rows that may wait to be written before the run waits for the journal.
+#: Rows that may wait to be written before the run begins nothing more.
 BACKLOG = 1000
+#: Rows that are written without waiting for more.
+BATCH = 256
+#: Seconds that a batch waits for more rows.
+LINGER_SECONDS = 0.002
+#: Seconds a run goes on before rows are written that are only pending.
+PENDING_SECONDS = 0.05
 
 
 class Journal:
@@ -23,7 +31,10 @@ class Journal:
 
     A row put down several times before it is written is written once, in its last state. Because
     a step is put down before the steps that read it are released, a recorded success implies that
-    every version it read is recorded.
+    every version it read is recorded. ``on_room`` is called when there is room again.
+
+    ``pending`` are rows that nothing depends on: they are written while there is nothing else,
+    and not before the run has lasted for a while. Most steps of a quick run never need them.
     """
 
     def __init__(self, store: MaterializationStore, run_id: str) -> None:
@@ -33,13 +44,17 @@ class Journal:
         self._decisions: list[Decision] = []
         self._after: list[Callable[[], object]] = []
         self._wake = anyio.Event()
-        self._room = anyio.Event()
+        self._full = anyio.Event()
         self._closed = False
+        self.on_room: Callable[[], object] = lambda: None
+        self.pending: Iterator[Draft] | None = None
 
     def put(self, draft: Draft) -> None:
         """Take down the row's state; it is written soon, together with others."""
         self._waiting[draft.id] = draft
         self._wake.set()
+        if len(self._waiting) >= BATCH:
+            self._full.set()
 
     def note(self, decision: Decision) -> None:
         """Take down a decision; it is written together with the rows that are waiting."""
@@ -51,15 +66,16 @@ class Journal:
         self._after.append(act)
         self._wake.set()
 
-    async def room(self) -> None:
-        """Wait while too much is unwritten."""
-        while len(self._waiting) >= BACKLOG:
-            await self._room.wait()
+    @property
+    def has_room(self) -> bool:
+        """Whether little enough is unwritten."""
+        return len(self._waiting) < BACKLOG
 
     def close(self) -> None:
         """Let ``write`` return once everything is written."""
         self._closed = True
         self._wake.set()
+        self._full.set()
 
     async def write(self) -> None:
         """Write until closed. Cancelling it loses what is not written: shield it.
@@ -67,11 +83,25 @@ class Journal:
         Raises:
             StoreError: when the store fails; what was put down since is lost then.
         """
+        began = anyio.current_time()
         while self._is_behind or not self._closed:
-            await self._wake.wait()
+            with anyio.move_on_at(began + PENDING_SECONDS if self.pending else math.inf):
+                await self._wake.wait()
+            if not self._wake.is_set():
+                self._fill()
+            with anyio.move_on_after(LINGER_SECONDS):
+                await self._full.wait()
             self._wake = anyio.Event()
             while self._is_behind:
                 await self._write_batch()
+
+    def _fill(self) -> None:
+        """Put down some of the rows that are only pending."""
+        some = list(itertools.islice(self.pending or (), BATCH))
+        for draft in some:
+            self.put(draft)
+        if len(some) < BATCH:
+            self.pending = None
 
     @property
     def _is_behind(self) -> bool:
@@ -82,10 +112,11 @@ class Journal:
         # Steps go on while the batch is on its way: what is written is the state of now.
         states = [copy.copy(draft) for draft in drafts]
         self._waiting.clear()
+        if not self._closed:
+            self._full = anyio.Event()
         decisions, self._decisions = self._decisions, []
         after, self._after = self._after, []
-        self._room.set()
-        self._room = anyio.Event()
+        self.on_room()
         if states or decisions:
             await self._store.write(self._run_id, states, decisions)
         for draft, state in zip(drafts, states, strict=True):

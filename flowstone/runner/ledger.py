@@ -15,7 +15,7 @@ from flowstone.runner.events import Ending, StepFinished, StepStarted
 from flowstone.runner.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
@@ -27,21 +27,23 @@ if TYPE_CHECKING:
 
 
 class Ledger:
-    """The rows of one run: each change goes to the journal, and to listeners once it is committed.
+    """The rows of one run: each change goes to the journal, and to a listener once it is committed.
 
     ``endings`` says of each step how it ended, as far as it has.
     """
 
-    def __init__(self, run: Run, journal: Journal, listener: Listener) -> None:
+    def __init__(self, run: Run, journal: Journal, listener: Listener | None) -> None:
         self._run, self._journal, self._listener = run, journal, listener
         self._drafts: dict[str, Draft] = {}
         self._moved: set[str] = set()
         self.endings: dict[str, Ending] = {}
 
     def open(self, step: Step, causes: Sequence[Cause]) -> Draft:
-        """The step's row, pending; made now if there is none yet."""
-        if step.name not in self._drafts:
-            self._drafts[step.name] = Draft(
+        """The step's row with its causes as they are known now; pending if there was none yet."""
+        draft = self._drafts.get(step.name)
+        told = [cause.to_dict() for cause in causes]
+        if draft is None:
+            draft = self._drafts[step.name] = Draft(
                 id=materialization_id(),
                 asset_name=step.name,
                 partition=self._run.partition,
@@ -50,10 +52,17 @@ class Ledger:
                 upstream_assets=list(step.asset.depends_on),
                 code_version=step.code.version,
                 code=step.code,
-                causes=[cause.to_dict() for cause in causes],
+                causes=told,
                 metadata=step.asset.metadata,
             )
-        return self._drafts[step.name]
+        draft.causes = told
+        return draft
+
+    def pending(self, steps: Iterable[Step]) -> Iterator[Draft]:
+        """The rows of steps that are known to run, as long as they have not begun."""
+        for step in steps:
+            if step.name not in self._drafts:
+                yield self.open(step, step.causes)
 
     def begun(self, name: str) -> Draft | None:
         """The row of a step that was started and has not ended."""
@@ -64,13 +73,15 @@ class Ledger:
         """A step that was reused runs after all."""
         self.endings.pop(name, None)
 
-    def running(self, draft: Draft, causes: Sequence[Cause]) -> None:
+    def running(
+        self, draft: Draft, causes: Sequence[Cause], started_at: dt.datetime | None = None
+    ) -> None:
         """The step's function is about to be called."""
-        draft.status, draft.started_at = "running", now()
-        draft.causes = [cause.to_dict() for cause in causes]
+        draft.status, draft.started_at = "running", started_at or now()
         self._journal.put(draft)
-        why = in_words(causes)
-        self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
+        if self._listener is not None:
+            why = in_words(causes)
+            self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
 
     def made(
         self,
@@ -96,7 +107,8 @@ class Ledger:
 
     def told(self, draft: Draft, made: Made) -> None:
         """Listeners hear of the value that was taken down."""
-        self._end(draft.asset_name, "materialized", draft.duration_ms, summary(made.value))
+        if self._listener is not None:
+            self._end(draft.asset_name, "materialized", draft.duration_ms, summary(made.value))
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         """The step raised."""
@@ -169,7 +181,8 @@ class Ledger:
         self._tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
 
     def _tell(self, event: Event) -> None:
-        self._journal.then(functools.partial(self._listener, event))
+        if self._listener is not None:
+            self._journal.then(functools.partial(self._listener, event))
 
 
 def _comparison(

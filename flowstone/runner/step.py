@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from flowstone.core.hashing import combine
 from flowstone.core.outputs import apart
@@ -17,13 +17,10 @@ from flowstone.runner.versions import Input
 from flowstone.threads import in_thread, is_stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from flowstone.core.asset import AnyAsset
     from flowstone.values import Keeper, Saved
-
-#: Values of these types are taken in on the event loop: a thread would cost more than the work.
-_SMALL = (type(None), bool, int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,64 +51,36 @@ class Awaited:
 
 #: How a call ended: for each asset that is to be made its value or why it has none; or all alike.
 Outcome = list[Made | Failure] | Lost | Failure
-#: How a function is called: in a thread, or on the event loop.
-Call: TypeAlias = "Callable[[Sequence[AnyAsset], Arguments, Keeper], Awaitable[Outcome]]"
-#: What a function is called with, by parameter: a claim on an input, or the value itself.
+#: What a function is called with, by parameter: the value itself, or an ``Input`` to decode.
 Arguments = dict[str, Any]
 
 
-async def call_in_thread(
-    assets: Sequence[AnyAsset], arguments: Arguments, values: Keeper
-) -> Outcome:
-    """Call the one function that makes ``assets`` in a thread.
-
-    What the user's code raises comes back as a ``Failure``. Being cancelled, it leaves the thread
-    to itself.
-    """
-    outcome = await in_thread(_call_sync, assets, arguments, values)
-    if isinstance(outcome, Awaited):
-        return await _awaited(assets, outcome.result, values)
-    return outcome
-
-
-def _call_sync(
+def call_sync(
     assets: Sequence[AnyAsset], arguments: Arguments, values: Keeper
 ) -> Outcome | Awaited:
+    """Call the one function that makes ``assets`` here and now, and keep what it returns.
+
+    What the user's code raises comes back as a ``Failure``; nothing is raised. ``arguments`` is
+    emptied: two large values need not meet a third.
+    """
     try:
-        taken = _take(arguments, values)
+        taken = take(arguments, values)
         if isinstance(taken, Lost):
             return taken
         result: Any = assets[0](**taken)
         _let_go(arguments, taken)
-        return Awaited(result) if inspect.isawaitable(result) else _keep_all(assets, result, values)
+        return Awaited(result) if inspect.isawaitable(result) else keep_all(assets, result, values)
     except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
         return describe(error)
 
 
-async def call_async(assets: Sequence[AnyAsset], arguments: Arguments, values: Keeper) -> Outcome:
-    """Run one step on the event loop, and what it costs to decode and encode in a thread."""
-    at_hand = all(each.at_hand for each in arguments.values() if isinstance(each, Input))
-    try:
-        taken = _take(arguments, values) if at_hand else await in_thread(_take, arguments, values)
-        if isinstance(taken, Lost):
-            return taken
-        result: Any = assets[0](**taken)
-        # The coroutine holds what it was given, and nothing else does.
-        _let_go(arguments, taken)
-        return await _awaited(assets, result, values)
-    except BaseException as error:
-        if is_stopped(error):
-            raise
-        return describe(error)
+async def awaited(assets: Sequence[AnyAsset], result: Awaitable[Any], values: Keeper) -> Outcome:
+    """Await what a function gave back in a thread, and keep what comes of it.
 
-
-async def _awaited(assets: Sequence[AnyAsset], result: Awaitable[Any], values: Keeper) -> Outcome:
-    """Wait for a coroutine's result, and keep it."""
+    What it raises comes back as a ``Failure``.
+    """
     try:
-        value = await result
-        if type(value) in _SMALL and values.manager(assets[0]) is None:
-            return _keep_all(assets, value, values)
-        return await in_thread(_keep_all, assets, value, values)
+        return await in_thread(keep_all, assets, await result, values)
     except BaseException as error:
         if is_stopped(error):
             raise
@@ -124,7 +93,8 @@ def _let_go(*held: Arguments) -> None:
         each.clear()
 
 
-def _take(arguments: Arguments, values: Keeper) -> Arguments | Lost:
+def take(arguments: Arguments, values: Keeper) -> Arguments | Lost:
+    """The arguments with their inputs decoded."""
     taken: Arguments = {}
     lost: list[str] = []
     for parameter, value in arguments.items():
@@ -138,7 +108,7 @@ def _take(arguments: Arguments, values: Keeper) -> Arguments | Lost:
     return Lost(lost) if lost else taken
 
 
-def _keep_all(assets: Sequence[AnyAsset], returned: Any, values: Keeper) -> list[Made | Failure]:
+def keep_all(assets: Sequence[AnyAsset], returned: Any, values: Keeper) -> list[Made | Failure]:
     """Store what the function made of each asset; one that can't be kept leaves the others be.
 
     Raises:

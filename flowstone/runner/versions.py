@@ -21,18 +21,12 @@ if TYPE_CHECKING:
 _NOTHING = object()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Input:
-    """One consumer's claim on an asset's value: the object itself, or how to decode a copy."""
+    """One consumer's claim on an asset's value that has to be decoded first."""
 
     asset: AnyAsset
     pointer: ValuePointer | None
-    value: Any = _NOTHING
-
-    @property
-    def at_hand(self) -> bool:
-        """Whether the object itself was handed out."""
-        return self.value is not _NOTHING
 
     def take(self, values: Keeper) -> Any:
         """The value.
@@ -40,8 +34,6 @@ class Input:
         Raises:
             ValueLostError: if the stored value is missing or altered.
         """
-        if self.at_hand:
-            return self.value
         if self.pointer is None:
             msg = f"the value of {self.asset.name!r} was not kept"
             raise ValueLostError(msg)
@@ -63,6 +55,7 @@ class Version:
     held: Any = _NOTHING
     takers: int = 0
     lasting: bool = False
+    _shared: bool = False
 
     @classmethod
     def of(cls, asset: AnyAsset, made: Materialization, takers: int = 0) -> Version:
@@ -74,27 +67,36 @@ class Version:
         """Whether the object is still in memory."""
         return self.held is not _NOTHING
 
+    @property
+    def must_be_read(self) -> bool:
+        """Whether the bytes of its inline value have to be read before anybody can take it."""
+        return self.held is _NOTHING and self.pointer is not None and self.pointer.unread
+
+    def hold(self, value: Any) -> None:
+        """Keep the object for those who take it."""
+        self.held = value
+        self._shared = self.pointer is None or self.asset.share or is_shareable(value)
+
     def read(self, data: bytes) -> None:
         """Take in the bytes of an inline value that the row was read without."""
         if self.pointer is not None:
             self.pointer = self.pointer.model_copy(update={"inline": data})
 
-    def claim(self) -> Input:
+    def claim(self) -> Any:
         """The value for one consumer; no other consumer sees what this one does to it.
 
         Values that nobody can change are shared, and so is what the asset says may be. Of
-        anything else the last taker gets the object itself, all others a copy decoded from the
-        stored bytes. A value that is not kept has no bytes: it is shared. The object is let go
-        with its last taker, unless it is ``lasting``.
+        anything else the last taker gets the object itself, all others an ``Input``: a copy to be
+        decoded from the stored bytes. A value that is not kept has no bytes: it is shared. The
+        object is let go with its last taker, unless it is ``lasting``.
         """
         self.takers -= 1
         last, held = self.takers <= 0, self.held
         if last and not self.lasting:
             self.held = _NOTHING
-        shared = last or self.pointer is None or self.asset.share or is_shareable(held)
-        if held is not _NOTHING and shared:
-            return Input(self.asset, self.pointer, handed_out(held))
-        return Input(self.asset, self.pointer)
+        if held is _NOTHING or not (last or self._shared):
+            return Input(self.asset, self.pointer)
+        return handed_out(held)
 
     def expect(self, takers: int) -> None:
         """More takers will come than were counted, or fewer; without any the object is let go."""
@@ -102,11 +104,11 @@ class Version:
         if self.takers <= 0 and not self.lasting:
             self.held = _NOTHING
 
-    def give_back(self, claimed: Input) -> None:
+    def give_back(self, claimed: Any) -> None:
         """A consumer was not called after all, and will claim again."""
         self.takers += 1
-        if claimed.at_hand:
-            self.held = claimed.value
+        if type(claimed) is not Input:
+            self.hold(claimed)
 
 
 #: What a step reads: the versions by parameter and asset; no parameter (an empty text) takes the
@@ -139,16 +141,17 @@ class Versions:
         """What stands of all that the asset needs."""
         return {edge: self.standing[edge[1]] for edge in asset.edges}
 
-    def claim(self, name: str) -> Input:
-        """The value for one taker, who is not expected any more."""
+    def claim(self, name: str) -> Any:
+        """The value for one taker, who is not expected any more; or an ``Input`` to decode."""
         self._takers[name] -= 1
         return self.standing[name].claim()
 
-    def give_back(self, claims: Iterable[Input]) -> None:
-        """A taker was not called after all, and will claim again."""
-        for each in claims:
-            self._takers[each.asset.name] += 1
-            self.standing[each.asset.name].give_back(each)
+    def give_back(self, asset: AnyAsset, claimed: Mapping[str, Any]) -> None:
+        """The asset's function was not called after all, and will claim its inputs again."""
+        for parameter, source in asset.edges:
+            if parameter:
+                self._takers[source] += 1
+                self.standing[source].give_back(claimed[parameter])
 
     def expect(self, asset: AnyAsset, takers: int) -> None:
         """The asset is made after all (1) and takes its inputs, or ends without (-1)."""

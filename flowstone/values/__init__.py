@@ -6,6 +6,7 @@ from flowstone.values.bulk import frame_digest
 from flowstone.values.io import DEFAULT, IOManager, Product, manager_of
 from flowstone.values.keeper import Keeper
 from flowstone.values.sharing import handed_out, is_shareable
+from flowstone.values.small import is_small
 from flowstone.values.store import INLINE_LIMIT, Saved, ValueStore
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "frame_digest",
     "handed_out",
     "is_shareable",
+    "is_small",
     "manager_of",
 ]

@@ -15,6 +15,8 @@ from flowstone.sources.remembered import Remembered
 from flowstone.values import codecs, paths
 from flowstone.values.bulk import canonical
 from flowstone.values.files import DigestFiles
+from flowstone.values.small import is_small
+from flowstone.values.tagged import encode_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,6 +82,9 @@ class ValueStore:
         """
         if isinstance(value, Path):
             return self._pointed(value)
+        if is_small(value) and (few := encode_json(value)) is not None:
+            if len(few) <= self._inline_limit:
+                return _saved_inline(value, few)
         noticed: set[type] = set()
         with self._files.sink(self._inline_limit) as sink:
             codec = codecs.encode(
@@ -179,6 +184,14 @@ class ValueStore:
                 f"value {pointer.content_digest} in the database is not what was recorded"
             )
         return data
+
+
+def _saved_inline(value: object, data: bytes) -> Saved:
+    """What a value is saved as that is a few bytes of plain JSON."""
+    pointer = ValuePointer(
+        codec="json", size=len(data), content_digest=content_digest(data), inline=data
+    )
+    return Saved(pointer, _data_version(value, pointer, set()))
 
 
 def _data_version(value: object, pointer: ValuePointer, noticed: set[type]) -> str:

@@ -95,9 +95,11 @@ def decode_tagged(
     return loaded[1]
 
 
+_write = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+
+
 def _dumped(form: object) -> bytes:
-    text = json.dumps(form, ensure_ascii=False, check_circular=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
+    return _write(form).encode("utf-8", "surrogatepass")
 
 
 def _loaded(data: bytes, hook: Callable[[dict[str, Any]], object] | None) -> object:

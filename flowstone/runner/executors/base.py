@@ -1,0 +1,64 @@
+"""What the runner hands to an executor, and what it is told in return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    import datetime as dt
+    from collections.abc import Callable, Sequence
+
+    from flowstone.core.asset import AnyAsset
+    from flowstone.runner.step import Arguments, Outcome
+    from flowstone.values import Keeper
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One call of a function, for all of ``assets`` that it makes.
+
+    ``begun`` and ``ended`` are called on the loop's thread, each once and in this order, unless
+    the job is withdrawn before it began or the executor is closed before it ended. ``timeout`` is
+    in seconds from ``started_at``, which the executor sets when the call begins (UTC).
+    """
+
+    assets: Sequence[AnyAsset]
+    arguments: Arguments
+    values: Keeper
+    timeout: float | None
+    begun: Callable[[Any], None]
+    ended: Callable[[Any, Outcome], None]
+    label: str
+    run_id: str
+    started_at: dt.datetime | None = None
+
+
+class Executor(Protocol):
+    """Calls functions for a run; all its methods are called on the run's event loop.
+
+    ``size`` is how many jobs it runs at once, ``ahead`` how many it takes beyond those.
+    """
+
+    size: float
+    ahead: int
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report to this loop from now on."""
+
+    def submit(self, job: Job) -> None:
+        """Take a job; it is never waited for."""
+
+    def withdraw(self) -> list[Job]:
+        """Give back the jobs that have not begun, the first submitted first."""
+
+    async def close(self) -> None:
+        """End: threads that still run are left to themselves, processes are killed.
+
+        No job begins or ends any more.
+        """
+
+
+#: Stands for the value of a ``Made`` that was saved by another process and stayed there.
+ABSENT: Final = object()

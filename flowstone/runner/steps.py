@@ -1,0 +1,340 @@
+"""What a run does with each call whose turn has come, and with what came of it.
+
+Most calls need nothing but their inputs: those go from ready to recorded without a task of their
+own. The others look something up first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowstone.core.context import Context
+from flowstone.core.decide import input_name
+from flowstone.errors import ResourceError
+from flowstone.runner.executors.base import Job
+from flowstone.runner.failure import Failure, describe
+from flowstone.runner.recovery import gone, recover
+from flowstone.runner.standing import Standing, Turn
+from flowstone.runner.step import Lost, Made
+from flowstone.runner.versions import Version, read_inline
+from flowstone.values import is_shareable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from flowstone.core.cause import Cause
+    from flowstone.core.ingredients import Ingredients
+    from flowstone.core.outside import Observed
+    from flowstone.core.plan import Step
+    from flowstone.core.records import Draft
+    from flowstone.runner.course import Course
+    from flowstone.runner.lane import Lane
+    from flowstone.runner.resources import Resources
+    from flowstone.runner.run import Tools
+    from flowstone.runner.step import Arguments, Outcome
+    from flowstone.runner.versions import Read
+
+    Spawn = Callable[[Callable[..., Awaitable[None]]], None]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Making(Job):
+    """The call that makes the assets of some steps, one or several together."""
+
+    lane: Lane
+    read: Read
+    turns: Sequence[Turn]
+    drafts: Sequence[Draft]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Comparing(Job):
+    """The call of fresh assets' function, to compare what it makes."""
+
+    lane: Lane
+    read: Read
+    steps: Sequence[tuple[int, Step]]
+
+
+class Steps:
+    """Makes jobs of the steps of a course, and takes in how they ended.
+
+    ``is_open`` says whether more may begin, ``spawn`` has a coroutine run beside, ``moved`` is
+    called whenever something has ended, and ``guarded`` makes callbacks that raise nothing.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        tools: Tools,
+        resources: Resources,
+        partition: object | None,
+        *,
+        is_open: Callable[[], bool],
+        spawn: Callable[..., None],
+        moved: Callable[[], None],
+        guarded: Callable[[Callable[..., None]], Callable[..., None]],
+    ) -> None:
+        self._course, self._tools, self._resources = course, tools, resources
+        self._on_begun, self._on_ended = guarded(self._begun), guarded(self._ended)
+        self._on_comparing = guarded(self._comparing_begun)
+        self._on_compared = guarded(self._comparing_ended)
+        self._partition, self._spawn, self._moved = partition, spawn, moved
+        self.is_open = is_open
+        self._run = course.report.run
+        self._key = course.plan.request.partition
+        self._ledger, self._versions = course.ledger, course.versions
+        self._standing = Standing(course, tools.store, tools.values)
+
+    def is_quick(self, number: int) -> bool:
+        """Whether the job of a step can be made without looking up anything."""
+        step = self._course.step(number)
+        if step.action != "materialize":
+            return step.action == "blocked"
+        if step.may_cut_off or step.asset.resources:
+            return False
+        standing = self._versions.standing
+        return not any(p and standing[source].must_be_read for p, source in step.asset.edges)
+
+    def job(self, number: int, lane: Lane) -> Job | None:
+        """The job of a quick step; None if nothing is to be called for it."""
+        steps = self._open(number)
+        first = steps[0][1]
+        if first.action == "blocked":
+            for each, step in steps:
+                self._ledger.skipped(step, step.why)
+                self._course.block(each)
+            self._moved()
+            return None
+        read = self._versions.read_by(first.asset)
+        return self._making(lane, [self._turn(*each, read) for each in steps], read, {})
+
+    def look_up(self, number: int, lane: Lane) -> None:
+        """Prepare a step that is not quick, in a task of its own."""
+        self._spawn(self._prepare, number, lane)
+
+    async def _prepare(self, number: int, lane: Lane) -> None:
+        job = await self._looked_up(number, lane)
+        lane.preparing -= 1
+        if job is not None:
+            lane.submit(number, job)
+        self._moved()
+
+    async def _looked_up(self, number: int, lane: Lane) -> Job | None:
+        steps = self._open(number)
+        first = steps[0][1]
+        read = self._versions.read_by(first.asset)
+        if first.action == "reuse":
+            return await self._to_compare(lane, steps, read)
+        turns = [self._turn(*each, read) for each in steps]
+        if not first.may_cut_off or (stood := await self._standing.of(turns)) is None:
+            return await self._to_make(lane, turns, read)
+        standing = [(number, step) for number, step, _ in stood]
+        if self._course.is_verified(first):
+            return await self._to_compare(lane, standing, read)
+        self._course.expect([turn.step for turn in turns], -1)
+        for each, step, kind in stood:
+            self._ledger.reused(step.name, "from history" if kind == "history" else "")
+            self._course.done(each)
+        return None
+
+    async def _to_make(self, lane: Lane, turns: Sequence[Turn], read: Read) -> Job | None:
+        resources, failure = await self._at_hand(turns[0].step, read)
+        if failure is None:
+            return self._making(lane, turns, read, resources)
+        self._course.expect([turn.step for turn in turns], -1)
+        for turn in turns:
+            draft = self._ledger.open(turn.step, turn.causes)
+            self._ledger.running(draft, turn.causes)
+            self._course.fail(turn.number, draft, failure)
+        return None
+
+    async def _to_compare(
+        self, lane: Lane, steps: Sequence[tuple[int, Step]], read: Read
+    ) -> Job | None:
+        resources, failure = await self._at_hand(steps[0][1], read)
+        if failure is not None:
+            self._course.expect([step for _, step in steps], -1)
+            for _, step in steps:
+                self._ledger.comparing(step)
+            self._compared(steps, failure)
+            return None
+        first = steps[0][1].asset
+        return _Comparing(
+            assets=[step.asset for _, step in steps],
+            arguments=self._arguments(steps[0][1], 1) | resources,
+            values=self._tools.values,
+            timeout=first.policy.timeout,
+            begun=self._on_comparing,
+            ended=self._on_compared,
+            label=f"asset {first.name!r}",
+            run_id=self._run.run_id,
+            lane=lane,
+            read=read,
+            steps=steps,
+        )
+
+    async def _at_hand(self, step: Step, read: Read) -> tuple[Arguments, Failure | None]:
+        """Have in memory what the function is given: the resources, or why there are none."""
+        passed = [version for (parameter, _), version in read.items() if parameter]
+        await read_inline([each for each in passed if not each.is_held], self._tools.store)
+        try:
+            return await self._resources.of(step.asset.resources), None
+        except ResourceError as error:
+            return {}, describe(error)
+
+    def _open(self, number: int) -> list[tuple[int, Step]]:
+        return [(each, self._course.step(each)) for each in self._course.open_along(number)]
+
+    def _turn(self, number: int, step: Step, read: Read) -> Turn:
+        upstream = {input_name(*edge): version.data_version for edge, version in read.items()}
+        ingredients = step.ingredients(self._key, upstream)
+        return Turn(number, step, ingredients, self._causes(step, ingredients))
+
+    def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
+        """Why the step runs, now that its inputs are known."""
+        known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
+        if step.before is None or step.name in self._course.lost:
+            return known
+        told = {cause.subject for cause in known if cause.kind == "input_changed"}
+        changed = [c for c in ingredients.causes(step.before) if c.kind == "input_changed"]
+        return [*known, *(cause for cause in changed if cause.subject not in told)]
+
+    def _making(
+        self, lane: Lane, turns: Sequence[Turn], read: Read, resources: Arguments
+    ) -> _Making:
+        drafts = [self._ledger.open(turn.step, turn.causes) for turn in turns]
+        arguments = self._arguments(turns[0].step, drafts[0].attempt)
+        arguments.update(resources)
+        first = turns[0].step.asset
+        return _Making(
+            assets=[turn.step.asset for turn in turns],
+            arguments=arguments,
+            values=self._tools.values,
+            timeout=first.policy.timeout,
+            begun=self._on_begun,
+            ended=self._on_ended,
+            label=f"asset {first.name!r}",
+            run_id=self._run.run_id,
+            lane=lane,
+            read=read,
+            turns=turns,
+            drafts=drafts,
+        )
+
+    def _arguments(self, step: Step, attempt: int) -> Arguments:
+        arguments: Arguments = {}
+        for parameter in step.asset.parameters:
+            if parameter.kind == "dependency":
+                arguments[parameter.name] = self._versions.claim(parameter.asset)
+            elif parameter.kind == "config":
+                arguments[parameter.name] = step.config.values[parameter.name]
+            elif parameter.kind == "context":
+                arguments[parameter.name] = self._context(step, attempt)
+        return arguments
+
+    def _context(self, step: Step, attempt: int) -> Context:
+        name = (step.asset.maker or step.asset).name
+        logger = self._tools.logger(self._run.run_id, name, self._key)
+        return Context(self._run.run_id, name, logger, self._partition, attempt)
+
+    def _begun(self, job: _Making) -> None:
+        job.lane.begun()
+        for draft, turn in zip(job.drafts, job.turns, strict=True):
+            self._ledger.running(draft, turn.causes, job.started_at)
+
+    def _ended(self, job: _Making, outcome: Outcome) -> None:
+        job.lane.ended()
+        if isinstance(outcome, Lost):
+            failure = self._after_loss(job, [turn.number for turn in job.turns], outcome)
+            if failure is None:
+                self._moved()
+                return
+            self._course.expect([turn.step for turn in job.turns], -1)
+            outcome = failure
+        if job.turns[0].step.config.inputs:
+            self._spawn(self._look_outside, job, outcome)
+        else:
+            self._made(job, outcome, job.turns[0].step.outside)
+
+    def _after_loss(self, job: Any, numbers: Sequence[int], lost: Lost) -> Failure | None:
+        """None if the inputs that were lost are on their way to be made again."""
+        self._versions.give_back(job.assets[0], job.arguments)
+        if recover(self._course, numbers, lost.assets, job.read):
+            return None
+        return gone(lost.assets)
+
+    async def _look_outside(self, job: _Making, outcome: Outcome) -> None:
+        """What was outside, unless an input path changed meanwhile: nobody knows what was read."""
+        step = job.turns[0].step
+        now = (await self._tools.inputs({step.name: step.config}))[step.name]
+        mark = f"{self._run.run_id} {step.name}"
+        self._made(job, outcome, step.outside.unless_torn(now, step.config.inputs, mark))
+
+    def _made(self, job: _Making, outcome: Any, outside: Observed) -> None:
+        """All that a function made is written in one transaction."""
+        made = outcome if isinstance(outcome, list) else [outcome] * len(job.turns)
+        ended: list[tuple[Turn, Draft, Made | Failure]] = list(
+            zip(job.turns, job.drafts, made, strict=True)
+        )
+        for turn, draft, each in ended:
+            if isinstance(each, Made):
+                ingredients = turn.ingredients
+                if outside is not turn.step.outside:
+                    ingredients = replace(ingredients, outside=outside)
+                self._ledger.made(draft, each, ingredients, job.read, turn.step.before)
+        whole = _biggest(job.drafts)
+        for turn, draft, each in ended:
+            if isinstance(each, Failure):
+                self._course.fail(turn.number, draft, each)
+                continue
+            self._ledger.told(draft, each)
+            self._hold(turn.step, draft, each, itself=draft is whole)
+            self._course.done(turn.number)
+        self._moved()
+
+    def _hold(self, step: Step, draft: Draft, made: Made, *, itself: bool) -> None:
+        """Keep the object for those that take it, and for the caller if it is kept nowhere.
+
+        What a function makes may have parts in common: ``itself`` goes out only one of them.
+        """
+        pointer = draft.value
+        version = Version(step.asset, draft.id, draft.data_version or "", pointer)
+        version.takers = self._versions.takers(step.name)
+        version.lasting = pointer is None and step.name in self._course.targets
+        if pointer is not None and pointer.is_path:
+            version.hold(Path(pointer.location or ""))  # what later runs will load
+        elif (version.lasting or version.takers) and (
+            itself or step.asset.share or pointer is None or is_shareable(made.value)
+        ):
+            version.hold(made.value)
+        self._versions.holds(version)
+
+    def _comparing_begun(self, job: _Comparing) -> None:
+        job.lane.begun()
+        for _, step in job.steps:
+            self._ledger.comparing(step)
+
+    def _comparing_ended(self, job: _Comparing, outcome: Outcome) -> None:
+        job.lane.ended()
+        lost = outcome if isinstance(outcome, Lost) else None
+        failure = lost and self._after_loss(job, [number for number, _ in job.steps], lost)
+        if failure is not None or lost is None:
+            self._compared(job.steps, failure or outcome)
+        self._moved()
+
+    def _compared(self, steps: Sequence[tuple[int, Step]], outcome: Any) -> None:
+        """What stands is the recorded version all the same."""
+        outcomes = outcome if isinstance(outcome, list) else [outcome] * len(steps)
+        for (number, step), made in zip(steps, outcomes, strict=True):
+            if isinstance(made, Failure):
+                self._course.report.failures[step.name] = made
+            self._ledger.compared(step, made)
+            self._course.done(number)
+
+
+def _biggest(drafts: Iterable[Draft]) -> Draft:
+    """The one whose value is the most work to decode."""
+    return max(drafts, key=lambda draft: draft.value.size if draft.value else 0)
