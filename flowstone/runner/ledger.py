@@ -16,7 +16,7 @@ from flowstone.runner.events import Ending, StepFinished, StepRetrying, StepStar
 from flowstone.runner.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
@@ -41,6 +41,11 @@ class Ledger:
         self._drafts: dict[str, Draft] = {}
         self._moved: set[str] = set()
         self.endings: dict[str, Ending] = {}
+
+    @property
+    def rows(self) -> Collection[Draft]:
+        """All rows so far, in the order they were opened."""
+        return self._drafts.values()
 
     def open(self, step: Step, causes: Sequence[Cause]) -> Draft:
         """The step's row with its causes as they are known now; pending if there was none yet."""
@@ -161,8 +166,7 @@ class Ledger:
         ending, causes = _comparison(made, outcome)
         self._journal.note(decided(self._run, step.name, ending, made, causes))
         trace = outcome.traceback if isinstance(outcome, Failure) else ""
-        told = {"detail": in_words(causes), "traceback": trace}
-        self._end(StepFinished(self._run.run_id, step.name, ending, **told))
+        self._end(StepFinished(self._run.run_id, step.name, ending, None, in_words(causes), trace))
 
     def _close(self, draft: Draft) -> None:
         draft.completed_at = now()

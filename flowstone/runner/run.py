@@ -108,7 +108,7 @@ class _Execution:
         self._run = new_run(plan, run_id)
         self._journal = Journal(tools.store, run_id)
         self._ledger = Ledger(self._run, self._journal, tools.tell)
-        self._report = Report(self._run, self._ledger.endings)
+        self._report = Report(self._run, self._ledger.endings, drafts=self._ledger.rows)
         self._course = Course(plan, self._ledger, self._report, self._offer)
         self._claims = Claims(self._course, tools.store, self._claimed, self._spawn)
         self._pools = Pools(self._course, tools.store, tools.pools, self._admitted, self._spawn)
