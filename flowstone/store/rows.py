@@ -40,7 +40,7 @@ SETTABLE = frozenset(Materialization.model_fields) - {
     "updated_at",
 }
 _TEXTS = frozenset({"error_type", "error_message", "error_traceback", "executor_node"})
-_DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
+DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
 
 
 def now() -> dt.datetime:
@@ -52,7 +52,7 @@ def storable(name: str, value: Any) -> Any:
     """A field's value as it can be stored: text and JSON cleaned, capped."""
     if value is not None and name in _TEXTS:
         return cap(clean(str(value)))
-    if name in _DOCUMENTS:
+    if name in DOCUMENTS:
         # An asset may have any number of inputs, and a hash is compared with all of them.
         return jsonable(value, METADATA_ITEMS if name == "metadata" else sys.maxsize)
     return value
