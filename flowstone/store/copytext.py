@@ -24,8 +24,6 @@ NULL = r"\N"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _QUOTES = str.maketrans({"\\": r"\\", '"': r"\""})
 _encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
-# Escapes in JSON that jsonb may refuse: NUL, and surrogates, which may be alone.
-_DOUBTFUL = (r"\u0000", r"\ud")
 
 
 def lines(columns: Iterable[Sequence[str | None]]) -> str:
@@ -34,15 +32,16 @@ def lines(columns: Iterable[Sequence[str | None]]) -> str:
     return "\n".join(map("\t".join, rows)) + "\n"
 
 
-def document(value: Any) -> str:
+def document(value: dict[str, Any] | list[Any]) -> str:
     """The JSON of what Flowstone made itself, or of anything else as far as jsonb takes it."""
     if not value:
-        return _encode(value)
+        return "{}" if isinstance(value, dict) else "[]"
     try:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError):
         return _encode(jsonable(value, sys.maxsize))
-    if len(text) > TEXT_LIMIT or any(mark in text for mark in _DOUBTFUL):
+    # Escapes that jsonb may refuse: NUL, and surrogates, which may be alone.
+    if len(text) > TEXT_LIMIT or r"\u0000" in text or r"\ud" in text:
         return _encode(jsonable(value, sys.maxsize))
     return text
 

@@ -23,15 +23,19 @@ TABLES = (
     "schema",
 )
 
+# JSON comes as text: the driver would look at each document much longer than Python's parser.
 _COLUMNS: LiteralString = """
     id, asset_name, partition, run_id, status, attempt, started_at, completed_at, duration_ms,
-    upstream_assets, upstream_partitions, dependency_hash, code_version, data_version, inputs,
-    causes, codec, value_size, content_digest, value_inline, value_location, metadata,
-    error_type, error_message, error_traceback, attempts, executor_node, inserted_at, updated_at
+    upstream_assets, upstream_partitions, dependency_hash, code_version, data_version,
+    inputs::text AS inputs, causes::text AS causes, codec, value_size, content_digest,
+    value_inline, value_location, metadata::text AS metadata,
+    error_type, error_message, error_traceback, attempts::text AS attempts, executor_node,
+    inserted_at, updated_at
 """
+# Of successes, which have no error; the bytes of a value are not read along.
 _LIGHT: LiteralString = _COLUMNS.replace(
     "value_inline", "CASE WHEN value_inline IS NOT NULL THEN ''::bytea END AS value_inline"
-)
+).replace("error_type, error_message, error_traceback, ", "")
 _RUN: LiteralString = """
     run_id, status, target, partition, config, counts, executor_node, started_at, completed_at
 """
