@@ -103,8 +103,8 @@ async def planned(
     code = await to_thread.run_sync(codes, assets, cache / "code")
     outside = await observe(assets, request.config, context=context, cache=cache)
     request = replace(request, code=code, outside=outside)
-    wanted = [request.graph[name] for name in [*names, *request.inputs()]]
-    known = Known(await store.current(_names(wanted), request.partition))
+    assets += [request.graph[name] for name in request.inputs()]
+    known = Known(await store.current(_names(assets), request.partition))
     plan = await _decided(request, known, store, values)
     return await _explained(plan, store)
 
