@@ -207,5 +207,5 @@ class Expander:
         if not parts:
             return None
         pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
-        source = "\n".join(dict.fromkeys(pieces))
+        source = pieces[0] if len(pieces) == 1 else "\n".join(dict.fromkeys(pieces))
         return Definition(f"{module.label}.{name}", own, module.place(parts[0].line), source)

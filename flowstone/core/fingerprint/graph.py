@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Arrows: TypeAlias = "rx.PyDiGraph[int, None]"
 
 _IGNORED = combine("ignored")
+#: How many sets of reached nodes are kept to be shared; each may hold all nodes.
+_KEPT = 1_024
 
 
 class Graph:
@@ -38,6 +40,7 @@ class Graph:
         self._without = without
         self._numbers: dict[Node, int] = {}
         self._own: list[str] = []
+        self._owns: dict[tuple[str, ...], str] = {}
         self._edges: list[list[Edge]] = []
         self._laid: dict[int, Expansion] = {}
         self._remarks: dict[int, list[Remark]] = {}
@@ -45,7 +48,11 @@ class Graph:
 
     def add(self, asset: str, made_of: Extra) -> None:
         """Add an asset: the texts and nodes its function is made of."""
-        self._assets[asset] = number = self._append(combine("asset", *made_of.texts))
+        texts = tuple(made_of.texts)
+        own = self._owns.get(texts)
+        if own is None:
+            own = self._owns[texts] = combine("asset", *texts)
+        self._assets[asset] = number = self._append(own)
         if made_of.remarks:
             self._remarks[number] = made_of.remarks
         self._lay([(number, made_of.edges)])
@@ -64,19 +71,18 @@ class Graph:
         readers = {at for at, each in enumerate(laid) if each is not None and each.reads_docs}
         lookers = {at for at, each in enumerate(laid) if each is not None and each.reads_hints}
         remarks = {place[number]: told for number, told in self._remarks.items()}
-        talking = set(remarks)
+        reach = _Reach(arrows, edges)
         found: dict[str, Code] = {}
         for asset, number in self._assets.items():
-            near = rx.descendants(arrows, place[number])
+            near = reach.of(place[number])
             version = made[place[number]]
-            if not near.isdisjoint(readers):
+            if readers and not near.isdisjoint(readers):
                 docs = (each.docs for at in near if (each := laid[at]) is not None)
                 version = combine("documented", version, *sorted(docs))
-            if not near.isdisjoint(lookers):
+            if lookers and not near.isdisjoint(lookers):
                 hints = (each.hints for at in near if (each := laid[at]) is not None)
                 version = combine("annotated", version, *sorted(hints))
-            near.add(place[number])
-            told = _sorted(remarks[at] for at in near & talking)
+            told = _sorted(remarks[at] for at in near & remarks.keys()) if remarks else ()
             known = not told or told[0].level != "unknown"
             ordered = sorted(near)
             first = ordered[: bisect_left(ordered, len(definitions))]
@@ -116,13 +122,15 @@ class Graph:
         return len(self._own) - 1
 
     def _lay(self, todo: list[tuple[int, list[tuple[str, Node]]]]) -> None:
+        numbers = self._numbers
         while todo:
             number, edges = todo.pop()
-            for label, node in dict.fromkeys(edges):
-                near = self._numbers.get(node)
+            arrows = self._edges[number]
+            for label, node in dict.fromkeys(edges) if len(edges) > 1 else edges:
+                near = numbers.get(node)
                 if near is None:
-                    near = self._numbers[node] = self._open(node, todo)
-                self._edges[number].append((label, near))
+                    near = numbers[node] = self._open(node, todo)
+                arrows.append((label, near))
 
     def _open(self, node: Node, todo: list[tuple[int, list[tuple[str, Node]]]]) -> int:
         if self._without and self._is_left_out(node):
@@ -130,12 +138,15 @@ class Graph:
         laid = self._expander.expand(node)
         number = self._append(laid.own)
         self._laid[number] = laid
-        changed = _changed(node)
-        remarks = [*laid.remarks, *self._influence.remarks.get(changed, ())]
+        edges, remarks = laid.edges, laid.remarks
+        if self._influence.on or self._influence.remarks:
+            changed = _changed(node)
+            remarks = [*remarks, *self._influence.remarks.get(changed, ())]
+            edges = [*edges, *(("+", each) for each in self._influence.on.get(changed, ()))]
         if remarks:
             self._remarks[number] = remarks
-        by = self._influence.on.get(changed, ())
-        todo.append((number, [*laid.edges, *(("+", each) for each in by)]))
+        if edges:
+            todo.append((number, edges))
         return number
 
     def _is_left_out(self, node: Node) -> bool:
@@ -148,6 +159,31 @@ class Graph:
                 return True
             around, _, _ = around.rpartition(".")
         return node in self._without
+
+
+class _Reach:
+    """What nodes reach; those that go on to the same nodes share the work."""
+
+    def __init__(self, arrows: Arrows, edges: list[list[Edge]]) -> None:
+        self._arrows, self._edges = arrows, edges
+        self._beyond: dict[tuple[int, ...], set[int]] = {(): set()}
+
+    def of(self, node: int) -> set[int]:
+        """The node itself, and all that it reaches."""
+        targets = [to for _, to in self._edges[node]]
+        if len(targets) != 1:
+            return {node} | self._all(tuple(targets))
+        target = targets[0]
+        return {node, target} | self._all(tuple([to for _, to in self._edges[target]]))
+
+    def _all(self, nodes: tuple[int, ...]) -> set[int]:
+        """These nodes, and all that they reach."""
+        found = self._beyond.get(nodes)
+        if found is None:
+            found = set(nodes).union(*(rx.descendants(self._arrows, node) for node in nodes))
+            if len(self._beyond) < _KEPT:
+                self._beyond[nodes] = found
+        return found
 
 
 def _changed(node: Node) -> Node:

@@ -24,8 +24,8 @@ def digests(
     """
     made = [""] * len(own)
     for ring in rings:
-        if len(ring) == 1 and all(to != ring[0] for _, to in edges[ring[0]]):
-            (node,) = ring
+        node = ring[0]
+        if len(ring) == 1 and node not in [to for _, to in edges[node]]:
             made[node] = _digest("node", own[node], [(to, made[near]) for to, near in edges[node]])
             continue
         inside = set(ring)
