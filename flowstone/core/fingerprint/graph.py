@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
+from bisect import insort
 from typing import TYPE_CHECKING, TypeAlias
 
 import rustworkx as rx
@@ -14,8 +14,9 @@ from flowstone.core.fingerprint.merkle import Edge, digests
 from flowstone.core.hashing import combine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from flowstone.core.code import Definition
     from flowstone.core.fingerprint.expand import Expander, Expansion, Extra
     from flowstone.core.fingerprint.influence import Influence
 
@@ -59,48 +60,30 @@ class Graph:
 
     def codes(self) -> dict[str, Code]:
         """The code of each asset."""
-        order = self._order()
-        place = {number: place for place, number in enumerate(order)}
-        edges = [[(label, place[to]) for label, to in self._edges[number]] for number in order]
-        arrows = _arrows(edges)
-        made = digests(
-            [self._own[number] for number in order], edges, rx.strongly_connected_components(arrows)
-        )
-        laid = [self._laid.get(number) for number in order]
-        definitions = [each.definition for each in laid if each is not None and each.definition]
-        readers = {at for at, each in enumerate(laid) if each is not None and each.reads_docs}
-        lookers = {at for at, each in enumerate(laid) if each is not None and each.reads_hints}
-        remarks = {place[number]: told for number, told in self._remarks.items()}
-        reach = _Reach(arrows, edges)
-        found: dict[str, Code] = {}
-        for asset, number in self._assets.items():
-            near = reach.of(place[number])
-            version = made[place[number]]
-            if readers and not near.isdisjoint(readers):
-                docs = (each.docs for at in near if (each := laid[at]) is not None)
-                version = combine("documented", version, *sorted(docs))
-            if lookers and not near.isdisjoint(lookers):
-                hints = (each.hints for at in near if (each := laid[at]) is not None)
-                version = combine("annotated", version, *sorted(hints))
-            told = _sorted(remarks[at] for at in near & remarks.keys()) if remarks else ()
-            known = not told or told[0].level != "unknown"
-            ordered = sorted(near)
-            first = ordered[: bisect_left(ordered, len(definitions))]
-            held = tuple(map(definitions.__getitem__, first))
-            found[asset] = Code(version if known else None, held, told)
-        return found
-
-    def _order(self) -> list[int]:
-        """The nodes: first those with a definition, by name, then the others."""
         while self._lay_held():
             pass
-        named = [
-            (laid.definition.name, laid.definition.place, number)
-            for number, laid in self._laid.items()
-            if laid.definition is not None
-        ]
-        first = [number for _, _, number in sorted(named)]
-        return list(dict.fromkeys([*first, *range(len(self._own))]))
+        laid, remarks = self._laid, self._remarks
+        arrows = _arrows(self._edges)
+        made = digests(self._own, self._edges, rx.strongly_connected_components(arrows))
+        documented = {number for number, each in laid.items() if each.reads_docs}
+        annotated = {number for number, each in laid.items() if each.reads_hints}
+        reach = _Reach(arrows, self._edges, laid)
+        found: dict[str, Code] = {}
+        for asset, number in self._assets.items():
+            near, definitions = reach.of(number)
+            version = made[number]
+            if not near.isdisjoint(documented):
+                docs = (laid[at].docs for at in near if at in laid)
+                version = combine("documented", version, *sorted(docs))
+            if not near.isdisjoint(annotated):
+                hints = (laid[at].hints for at in near if at in laid)
+                version = combine("annotated", version, *sorted(hints))
+            told: tuple[Remark, ...] = ()
+            if remarks and not near.isdisjoint(remarks):
+                told = _sorted(remarks[at] for at in near if at in remarks)
+            known = not told or told[0].level != "unknown"
+            found[asset] = Code(version if known else None, definitions, told)
+        return found
 
     def _lay_held(self) -> bool:
         """Add what live containers hold to the assets that reach them; is there anything new?"""
@@ -164,23 +147,36 @@ class Graph:
 class _Reach:
     """What nodes reach; those that go on to the same nodes share the work."""
 
-    def __init__(self, arrows: Arrows, edges: list[list[Edge]]) -> None:
+    def __init__(
+        self, arrows: Arrows, edges: list[list[Edge]], laid: Mapping[int, Expansion]
+    ) -> None:
         self._arrows, self._edges = arrows, edges
-        self._beyond: dict[tuple[int, ...], set[int]] = {(): set()}
+        named = [(each.definition, number) for number, each in laid.items() if each.definition]
+        named.sort(key=lambda pair: (pair[0].name, pair[0].place, pair[1]))
+        self._definitions = [definition for definition, _ in named]
+        self._ranks = {number: rank for rank, (_, number) in enumerate(named)}
+        self._beyond: dict[tuple[int, ...], tuple[set[int], list[int]]] = {(): (set(), [])}
 
-    def of(self, node: int) -> set[int]:
-        """The node itself, and all that it reaches."""
-        targets = [to for _, to in self._edges[node]]
-        if len(targets) != 1:
-            return {node} | self._all(tuple(targets))
-        target = targets[0]
-        return {node, target} | self._all(tuple([to for _, to in self._edges[target]]))
+    def of(self, asset: int) -> tuple[set[int], tuple[Definition, ...]]:
+        """The asset and all that it reaches, and the definitions among these by name."""
+        first = [to for _, to in self._edges[asset]]
+        if len(first) == 1:  # the function's text, mostly: others share what comes after
+            near, ranks = self._all(tuple([to for _, to in self._edges[first[0]]]))
+            rank = self._ranks.get(first[0])
+            if rank is not None and first[0] not in near:
+                ranks = ranks.copy()
+                insort(ranks, rank)
+        else:
+            near, ranks = self._all(tuple(first))
+        definitions = tuple(map(self._definitions.__getitem__, ranks))
+        return near.union(first, (asset,)), definitions
 
-    def _all(self, nodes: tuple[int, ...]) -> set[int]:
-        """These nodes, and all that they reach."""
+    def _all(self, nodes: tuple[int, ...]) -> tuple[set[int], list[int]]:
+        """These nodes and all that they reach, and the ranks of the definitions in order."""
         found = self._beyond.get(nodes)
         if found is None:
-            found = set(nodes).union(*(rx.descendants(self._arrows, node) for node in nodes))
+            near = set(nodes).union(*(rx.descendants(self._arrows, node) for node in nodes))
+            found = near, sorted([self._ranks[each] for each in near if each in self._ranks])
             if len(self._beyond) < _KEPT:
                 self._beyond[nodes] = found
         return found
