@@ -10,7 +10,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowstone.core.fingerprint.expand import Expander, Extra
 from flowstone.core.fingerprint.graph import Graph
@@ -48,7 +48,7 @@ def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Cod
     found: dict[str, Code] = {}
     groups: dict[Path | None, list[AnyAsset]] = defaultdict(list)
     for asset in assets:
-        groups[_installed(asset)].append(asset)
+        groups[_installed(asset.fn)].append(asset)
     with _lock, _uncollected():
         for own, group in groups.items():
             found |= _view(own, cache).codes(group)
@@ -134,16 +134,23 @@ class _View:
         every = sorted(frozenset[str]().union(*closures.values()))
         modules = filter(None, map(self._modules.module, every))
         influences = Influences(self._linker, self._expander.near, modules)
-        across = {each: influences.among(each) for each in set(closures.values())}
         graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
+        shared: dict[tuple[frozenset[str], frozenset[Node]], Graph] = {}
         for name, made in made_of.items():
-            effects = across[closures[name]]
-            graph = graphs.get((effects, made.without))
+            key = closures[name], made.without
+            graph = shared.get(key)
             if graph is None:
-                graph = Graph(self._expander, influences.influence(effects), made.without)
-                graphs[effects, made.without] = graph
+                effects = influences.among(key[0])
+                graph = graphs.get((effects, made.without))
+                if graph is None:
+                    graph = Graph(self._expander, influences.influence(effects), made.without)
+                    graphs[effects, made.without] = graph
+                shared[key] = graph
             graph.add(name, made.code)
-        return {name: code for graph in graphs.values() for name, code in graph.codes().items()}
+        found: dict[str, Code] = {}
+        for graph in graphs.values():
+            found |= graph.codes()
+        return found
 
     def _made_of(self, asset: AnyAsset) -> MadeOf:
         fn = _plain(asset)
@@ -197,9 +204,10 @@ def _plain(asset: AnyAsset) -> FunctionType | None:
     return None if asset.track or asset.ignore else fn
 
 
-def _installed(asset: AnyAsset) -> Path | None:
+def _installed(fn: Any) -> Path | None:
     """The installed package an asset's function belongs to, if it is not the project's."""
-    fn = _plain(asset) or (inspect.unwrap(asset.fn) if asset.fn is not None else None)
+    if type(fn) is not FunctionType or fn.__dict__:
+        fn = None if fn is None else inspect.unwrap(fn)
     code = getattr(fn, "__code__", None)
     return None if code is None else _installed_in(code.co_filename)
 
