@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flowstone.core.outside import DataVersion as DataVersion
     from flowstone.core.outside import InputPath as InputPath
     from flowstone.core.plan import Plan as Plan
+    from flowstone.core.policy import Retry as Retry
     from flowstone.core.resources import Resource as Resource
     from flowstone.portal import accept as accept
     from flowstone.portal import invalidate as invalidate
@@ -42,6 +43,7 @@ _HOMES = {
     "Plan": "flowstone.core.plan",
     "Product": "flowstone.values.io",
     "Resource": "flowstone.core.resources",
+    "Retry": "flowstone.core.policy",
     "RunResult": "flowstone.result",
     "accept": "flowstone.portal",
     "asset": "flowstone.core.asset",
@@ -65,6 +67,7 @@ __all__ = [
     "Plan",
     "Product",
     "Resource",
+    "Retry",
     "RunResult",
     "accept",
     "asset",

@@ -7,7 +7,7 @@ import getpass
 import platform
 from typing import TYPE_CHECKING, Any, Literal
 
-from flowstone.core.records import Act, Draft, LineageEdge, Run
+from flowstone.core.records import Act, Draft, Run
 from flowstone.errors import AcceptError, StoreError
 from flowstone.ids import materialization_id
 from flowstone.ids import run_id as new_run_id
@@ -128,11 +128,7 @@ def _draft(
         value = value.model_copy(update={"inline": texts[made.id]})
     mine = ids[step.name]
     edges = [
-        LineageEdge(
-            materialization_id=mine,
-            upstream_id=ids[source] if source in ids else _made(plan[source]).id,
-            parameter=parameter,
-        )
+        (ids[source] if source in ids else _made(plan[source]).id, parameter)
         for parameter, source in step.asset.edges
     ]
     return Draft(

@@ -9,6 +9,7 @@ FlowstoneError
 │   ├── CycleError               assets that need each other
 │   ├── EdgeTypeError            a parameter that can't take what its asset returns
 │   ├── ConfigError              a config value that is unknown or invalid
+│   ├── PoolError                an asset's pool that nothing gives a size
 │   ├── TargetError              a module that can't be imported or has no assets
 │   └── DefinitionErrors         several of the above, told at once
 ├── SelectionError               a selection that can't be read or names nothing
@@ -29,6 +30,7 @@ FlowstoneError
     ├── IllegalTransitionError   a status that can't follow another
     ├── RunActiveError           the row belongs to a run that is alive
     ├── RunLostError             another process has closed this run
+    ├── RunEndedError            the run is over already
     ├── DatabaseUnavailableError no connection to be had
     │   └── EmbeddedServerError  the embedded Postgres can't be started
     └── SchemaError              the schema is missing, older or newer
@@ -88,6 +90,10 @@ class EdgeTypeError(DefinitionError):
 
 class ConfigError(DefinitionError):
     """A config value for an unknown parameter, or one its annotation refuses."""
+
+
+class PoolError(DefinitionError):
+    """An asset names a pool, and nothing says how many of it may run at once."""
 
 
 class TargetError(DefinitionError):
@@ -204,6 +210,10 @@ class RunActiveError(StoreError):
 
 class RunLostError(StoreError):
     """The run's lease is gone: another process took this run for dead and closed it."""
+
+
+class RunEndedError(StoreError):
+    """The run is over: there is nothing to stop."""
 
 
 class DatabaseUnavailableError(StoreError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from flowstone.core.pools import Pool, read_pools
 from flowstone.errors import SettingsError, did_you_mean
 
 _MARKS = (".flowstone", "pyproject.toml", ".git")
@@ -25,7 +27,10 @@ class Settings(BaseModel):
     (``FLOWSTONE_LOG``) is how logs are written: ``human`` or ``json``. ``pickle``
     (``FLOWSTONE_PICKLE``) allows pickle for values no other codec takes. ``io``
     (``FLOWSTONE_IO``) names the ``IOManager`` that keeps the values of assets that don't say
-    otherwise, as ``package.module:object``; None means the value store.
+    otherwise, as ``package.module:object``; None means the value store. ``max_concurrency``
+    (``FLOWSTONE_MAX_CONCURRENCY``) is how many functions run in threads at once; None leaves it
+    to the machine. ``pools`` (``FLOWSTONE_POOLS``, such as ``gpu=1, api=4@100/min``) says how many
+    assets of each pool run at once, and how many may start per time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +44,12 @@ class Settings(BaseModel):
     log: Literal["human", "json"] = "human"
     pickle: bool = True
     io: str | None = None
+    max_concurrency: int | None = Field(default=None, ge=1)
+    pools: Annotated[Mapping[str, Pool], BeforeValidator(read_pools)] = Field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        # Not all of it: pools are a mapping.
+        return hash((self.database_url, self.schema_name, self.home, self.values))
 
     @classmethod
     def load(cls, **given: Any) -> Settings:
@@ -76,6 +87,8 @@ VARIABLES = {
     "log": "FLOWSTONE_LOG",
     "pickle": "FLOWSTONE_PICKLE",
     "io": "FLOWSTONE_IO",
+    "max_concurrency": "FLOWSTONE_MAX_CONCURRENCY",
+    "pools": "FLOWSTONE_POOLS",
 }
 _FIELDS = {name: "schema_name" if name == "schema" else name for name in VARIABLES}
 
@@ -136,5 +149,6 @@ def _invalid(error: ValidationError, merged: dict[str, tuple[Any, str]]) -> Sett
     name = str(first["loc"][0])
     name = "schema" if name == "schema_name" else name
     source = merged.get(name, ("", name))[1]
+    text = first["msg"].removeprefix("Value error, ")
     told = source if name in source.lower() else f"{name} in {source}"
-    return SettingsError(f"invalid setting {told}: {first['msg']}")
+    return SettingsError(f"invalid setting {told}: {text}")

@@ -34,7 +34,8 @@ async def rolled_back_store(
 ) -> AsyncIterator[PostgresStore]:
     """A store on a real database that is as before when the block ends.
 
-    Use it from one task at a time: everything goes through one connection.
+    Use it from one task at a time: everything goes through one connection. Tests that run at once
+    need a schema each, for until its end a test keeps others from claiming the same assets.
     """
     conn = await connect(conninfo)
     async with conn:

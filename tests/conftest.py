@@ -111,13 +111,18 @@ def database_18(postgres_18: EmbeddedServer) -> str:
 
 
 @pytest.fixture(params=["memory", "18", "15"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[MaterializationStore]:
-    """Each store there is; what a test writes to Postgres is rolled back."""
+async def store(
+    request: pytest.FixtureRequest, worker_id: str
+) -> AsyncIterator[MaterializationStore]:
+    """Each store there is; what a test writes to Postgres is rolled back.
+
+    Each worker has a schema of its own: two that claim the same names would wait for each other.
+    """
     if request.param == "memory":
         yield MemoryStore()
         return
     server: EmbeddedServer = request.getfixturevalue(f"postgres_{request.param}")
-    async with rolled_back_store(server.conninfo(), "conformance") as rolled_back:
+    async with rolled_back_store(server.conninfo(), f"conformance_{worker_id}") as rolled_back:
         yield rolled_back
 
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 import structlog
 
-from flowstone.runner.events import RunFinished, RunStarted, StepFinished, StepStarted
+from flowstone.runner.events import (
+    LoopBlocked,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepRetrying,
+    StepStarted,
+    StepWaiting,
+)
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -22,7 +30,10 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 _NAMES = {
     RunStarted: "run_started",
+    StepWaiting: "step_waiting",
     StepStarted: "step_started",
+    StepRetrying: "step_retrying",
+    LoopBlocked: "loop_blocked",
     StepFinished: "step_finished",
     RunFinished: "run_finished",
 }
@@ -59,7 +70,7 @@ class JsonLines:
 
 
 class LogEntries:
-    """Logs each event of a run: failures as errors, all else for information."""
+    """Logs each event of a run: failures as errors, what went not well as warnings."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("flowstone")
@@ -73,7 +84,10 @@ class LogEntries:
     def __call__(self, event: Event) -> None:
         """Log it."""
         fields: dict[str, Any] = dataclasses.asdict(event)
-        failed = isinstance(event, StepFinished) and event.ending == "failed"
-        tell = self._log.error if failed else self._log.info
+        tell = self._log.info
+        if isinstance(event, StepFinished) and event.ending == "failed":
+            tell = self._log.error
+        elif isinstance(event, (StepRetrying, LoopBlocked)):
+            tell = self._log.warning
         name = _NAMES[type(event)].replace("_", " ")
-        tell(name, **{key: value for key, value in fields.items() if value not in ("", None)})
+        tell(name, **{key: value for key, value in fields.items() if value not in ("", None, ())})

@@ -7,7 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from flowstone.runner.events import RunFinished, StepFinished, StepStarted
+from flowstone.runner.events import (
+    LoopBlocked,
+    RunFinished,
+    StepFinished,
+    StepRetrying,
+    StepStarted,
+    StepWaiting,
+)
 from flowstone.telling.frames import shown
 from flowstone.telling.tables import ENDINGS
 from flowstone.telling.words import ago, counted, duration, outcome, printable, relative, up_to_date
@@ -110,8 +117,9 @@ class Progress:
         if isinstance(event, StepStarted):
             # A new mapping each time: the screen reads it from another thread.
             self._since = {**self._since, event.asset: time.monotonic()}
-        if isinstance(event, StepFinished):
+        if isinstance(event, (StepFinished, StepRetrying)):
             self._since = {n: at for n, at in self._since.items() if n != event.asset}
+        if isinstance(event, StepFinished):
             self._endings[event.asset] = event.ending
         if self._plan is not None:
             fresh = 0 if self._plan.request.verify else self._plan.counts["reuse"]
@@ -119,8 +127,10 @@ class Progress:
             self._screen.running(self._since, len(self._endings), steps)
         if isinstance(event, StepFinished):
             self._step(event)
-        if isinstance(event, RunFinished):
+        elif isinstance(event, RunFinished):
             self._finished = event
+        elif not self._view.quiet and (told := self._remark(event)):
+            self._text(self._clean(told))
 
     def close(self) -> None:
         """The run is over, however it ended: what failed, then the counts."""
@@ -137,6 +147,22 @@ class Progress:
             if self._failed:
                 self._text("")
             self._text(self._summary(self._finished))
+
+    def _remark(self, event: Event) -> str:
+        """What a person wants to know while a step goes on."""
+        match event:
+            case StepRetrying():
+                failed = f"{event.asset}: attempt {event.attempt} failed: {event.detail}"
+                return f"retry: {failed}; again in {duration(event.delay * 1000)}"
+            case StepWaiting() if event.holder or self._view.verbose:
+                return f"waiting: {event.asset} for {event.what}"
+            case LoopBlocked():
+                long = duration(event.seconds * 1000)
+                return (
+                    f"warning: {event.asset} has kept the event loop busy for {long}: nothing else"
+                    f" goes on meanwhile; write it as a plain function, or await"
+                )
+        return ""
 
     def _step(self, event: StepFinished) -> None:
         if event.ending in ("failed", "differs"):

@@ -10,12 +10,20 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from types import FunctionType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from flowstone.core.annotations import Names
 from flowstone.core.display import Displayed
 from flowstone.core.naming import checked, is_legal, name_of, named, no_name
 from flowstone.core.outputs import Outputs, output_names, output_types
+from flowstone.core.policy import (
+    PLAIN,
+    POLICY_OPTIONS,
+    Policy,
+    PolicyOptions,
+    read_policy,
+    unknown_option,
+)
 from flowstone.core.signature import Parameter, read_observers, read_parameters
 from flowstone.core.text import kind_of
 from flowstone.errors import DefinitionError, SignatureError
@@ -44,8 +52,9 @@ class Asset(Displayed, Generic[P, R]):
     repetition; ``edges`` are pairs of a parameter and the asset it takes, and of no parameter
     (an empty text) and an asset that is not passed; ``linked`` are the dependencies that were
     given as assets, not by name; ``config`` the config parameters; ``observers`` the observe
-    functions and how they are called. ``problems`` holds what is wrong with the definition;
-    building a graph raises it, so that all errors of a module are told at once.
+    functions and how they are called; ``policy`` how it is executed. ``problems`` holds what is
+    wrong with the definition; building a graph raises it, so that all errors of a module are told
+    at once.
 
     Which parameters take resources is known in a graph only: it holds copies of those assets, made
     by ``taking``, whose ``original`` is the asset itself and whose ``resource_versions`` are the
@@ -61,6 +70,7 @@ class Asset(Displayed, Generic[P, R]):
     resource_versions: Mapping[str, str] = MappingProxyType({})
     maker: AnyAsset | None = None
     outputs: Mapping[str, AnyAsset] = MappingProxyType({})
+    policy: Policy = PLAIN
     _original: AnyAsset | None = None
 
     def __init__(
@@ -87,6 +97,7 @@ class Asset(Displayed, Generic[P, R]):
         io: Any = "default",
         validate: bool | None = None,
         outputs: Outputs | None = None,
+        **policy: Unpack[PolicyOptions],
     ) -> None:
         if fn is not None:
             self._dress(fn)
@@ -119,6 +130,8 @@ class Asset(Displayed, Generic[P, R]):
         self.depends_on: list[str] = self._needs()
         if self.aliases or self.track or self.observe or max_age is not None:
             self._check_rules()
+        if policy:
+            self._read_policy(policy)
         if outputs is not None:
             self._split(outputs)
 
@@ -321,6 +334,18 @@ class Asset(Displayed, Generic[P, R]):
             told += self._read_observers()
         self.problems += [SignatureError(f"{self.label}: {each}") for each in told]
 
+    def _read_policy(self, options: PolicyOptions) -> None:
+        unknown = [name for name in options if name not in POLICY_OPTIONS]
+        if unknown:
+            raise unknown_option(unknown[0], _OWN_OPTIONS)
+        self.policy, told = read_policy(options)
+        if self.policy.executor == "loop" and self.policy.timeout and not self.is_async:
+            told.append(
+                "timeout= can't end a plain function on the event loop; set executor='thread' or"
+                " executor='process'"
+            )
+        self.problems += [SignatureError(f"{self.label}: {each}") for each in told]
+
     def _read_observers(self) -> list[object]:
         functions = [each for each in self.observe if is_function(each)]
         config = [each.name for each in self.config]
@@ -365,6 +390,7 @@ def is_function(value: object) -> bool:
 
 
 AnyAsset: TypeAlias = Asset[..., Any]
+_OWN_OPTIONS = tuple(Asset.__init__.__kwdefaults__ or ())
 
 
 def _named_sources(source: AnyAsset | str) -> tuple[AnyAsset | str, ...]:
@@ -408,6 +434,7 @@ def asset(
     io: Any = ...,
     validate: bool | None = ...,
     outputs: Outputs | None = ...,
+    **policy: Unpack[PolicyOptions],
 ) -> Callable[[Callable[P, R]], Asset[P, R]]: ...
 
 
@@ -453,9 +480,21 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
             TypedDict whose fields they are. It returns a tuple in that order, or a mapping by
             name. Each is recorded, hashed and reused as an asset of its own; when one of them has
             to be made, all are.
+        retries: how often to try again after an error, or a ``Retry`` that says how long to wait
+            in between and after which errors.
+        timeout: seconds, or a timedelta, that one attempt may take.
+        pool: the name of a pool; as many assets of it as it has places run at once, in all
+            processes together.
+        executor: where the function is called: on the event ``"loop"``, in a ``"thread"``, in a
+            ``"process"``; ``"auto"`` and None leave it to the run.
+        durability: ``"strict"`` commits its success before anything that needs it starts;
+            ``"batch"``, the default, together with others a few milliseconds later.
+        on_success: functions to call when its success is committed, each with the event.
+        on_failure: functions to call when its failure is committed, after the last attempt.
         **options: the keywords above.
 
     Raises:
+        TypeError: for an option that there is not.
         SignatureError: for anything but a function. What is wrong inside the signature is
             raised when a graph is built, together with all other errors.
     """

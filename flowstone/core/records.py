@@ -136,13 +136,40 @@ class Act(Record):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+class StepLog(Record):
+    """What a step printed and logged in one attempt; ``left_out`` bytes of it are missing."""
+
+    run_id: str
+    asset_name: str
+    partition: str | None = None
+    attempt: int = 1
+    lines: str
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a run was answered that asked to be the only recorder of an asset.
+
+    ``holder`` is the run that has the claim, the asking one if it was ``granted``. ``current`` is
+    the version that stands now. ``fence`` counts how often the claim was granted.
+    """
+
+    asset_name: str
+    holder: str | None
+    current: uuid.UUID | None
+    fence: int
+    granted: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Draft:
     """A row that a run is still writing; the journal takes down its state from time to time.
 
     ``recorded`` is the status the store knows, None before the first write. The other fields are
-    those of ``Materialization``; ``edges`` is written with a success, and so is the ``code`` that
-    was run.
+    those of ``Materialization``. ``edges`` are the versions it read, each with the parameter that
+    took it (empty for one that is not passed); they are written with a success, and so is the
+    ``code`` that was run.
     """
 
     id: uuid.UUID
@@ -168,5 +195,5 @@ class Draft:
     error_message: str | None = None
     error_traceback: str | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
-    edges: list[LineageEdge] = field(default_factory=list)
+    edges: list[tuple[uuid.UUID, str]] = field(default_factory=list)
     code: Code = UNKNOWN_CODE

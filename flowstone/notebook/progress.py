@@ -10,20 +10,29 @@ import contextlib
 import contextvars
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from IPython import get_ipython
 from IPython.display import DisplayHandle
 
 from flowstone.notebook.markup import COLOURS, block, code, mark, quiet, text
 from flowstone.notebook.states import of_outcome
-from flowstone.runner.events import RunFinished, RunStarted, StepFinished, StepStarted
+from flowstone.runner.events import (
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepRetrying,
+    StepStarted,
+    StepWaiting,
+)
 from flowstone.telling.words import counted, duration, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from flowstone.runner.events import Event, Listener
+
+T = TypeVar("T")
 
 #: Shows a bundle in the place of the one before.
 Show: TypeAlias = "Callable[[dict[str, str]], None]"
@@ -31,6 +40,7 @@ Show: TypeAlias = "Callable[[dict[str, str]], None]"
 #: Seconds between two renewals.
 PAUSE = 0.25
 _NAMES_SHOWN = 3
+_WAITS_SHOWN = 2
 _BAR = 140
 _LINE = "display:flex;align-items:center;gap:8px;height:22px;overflow:hidden;white-space:nowrap"
 
@@ -67,6 +77,7 @@ class Progress:
     def __init__(self, show: Show, clock: Callable[[], float] = time.monotonic) -> None:
         self._show, self._clock = show, clock
         self._since: dict[str, float] = {}
+        self._waits: dict[str, str] = {}
         self._done = self._failed = self._steps = 0
         self._has_run = self._is_shown = False
         self._finished: RunFinished | None = None
@@ -94,9 +105,17 @@ class Progress:
             case StepStarted():
                 # A new mapping each time: it is read from another thread.
                 self._since = {**self._since, event.asset: self._clock()}
+                self._waits = _without(self._waits, event.asset)
                 self._has_run = True
+            case StepWaiting():
+                self._waits = {**self._waits, event.asset: f"{event.asset} waits for {event.what}"}
+            case StepRetrying():
+                self._since = _without(self._since, event.asset)
+                again = f"{event.asset} is tried again: {event.detail}"
+                self._waits = {**self._waits, event.asset: again}
             case StepFinished():
-                self._since = {n: at for n, at in self._since.items() if n != event.asset}
+                self._since = _without(self._since, event.asset)
+                self._waits = _without(self._waits, event.asset)
                 self._done += 1
                 self._failed += event.ending in ("failed", "differs")
             case RunFinished():
@@ -110,6 +129,7 @@ class Progress:
         told = [f"{name} {duration((now - at) * 1000)}" for name, at in oldest[:_NAMES_SHOWN]]
         if len(oldest) > _NAMES_SHOWN:
             told.append(counted(len(oldest) - _NAMES_SHOWN, "other"))
+        told += list(self._waits.values())[:_WAITS_SHOWN]
         count = f"{self._done} of {steps}" if steps else "planning"
         failed = f"{self._failed} failed" if self._failed else ""
         plain = "  ".join(filter(None, [count, failed, ", ".join(told)]))
@@ -127,6 +147,11 @@ class Progress:
         while not self._ended.wait(PAUSE):
             self._is_shown = True
             self._tell(self.line())
+
+
+def _without(known: Mapping[str, T], name: str) -> dict[str, T]:
+    """A mapping of its own: the one before is perhaps read by another thread."""
+    return {each: value for each, value in known.items() if each != name}
 
 
 def _bar(part: float) -> str:

@@ -1,6 +1,7 @@
-"""What a run tells while it goes on; progress and logs draw from it.
+"""What a run tells while it goes on; progress, logs, hooks and tests draw from it.
 
-Each event is told once the rows it speaks of are committed.
+Each event is told once the rows it speaks of are committed; those that speak of no row, when they
+happen.
 """
 
 from __future__ import annotations
@@ -35,11 +36,56 @@ class StepStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class StepWaiting:
+    """A step could begin, but waits for a place in its ``pool``, or for the run ``holder``.
+
+    Another run that makes the same asset has claimed it; what it makes is used once it is done.
+    """
+
+    run_id: str
+    asset: str
+    pool: str | None = None
+    holder: str | None = None
+
+    @property
+    def what(self) -> str:
+        """What it waits for, in words."""
+        return f"run {self.holder}" if self.holder else f"a place in pool {self.pool!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetrying:
+    """An attempt failed, and the next one begins in ``delay`` seconds.
+
+    ``attempt`` is the number of the one that failed, ``detail`` why it did.
+    """
+
+    run_id: str
+    asset: str
+    attempt: int
+    delay: float
+    detail: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopBlocked:
+    """The function of an async asset has kept the event loop from everything else.
+
+    For ``seconds`` nothing else of the run went on: it waits or computes without ``await``.
+    """
+
+    run_id: str
+    asset: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished:
     """A step ended. ``duration_ms`` is in milliseconds, None where nothing ran.
 
     ``detail`` describes the value, or says why the step was skipped or failed; ``traceback``
-    starts at the user's code.
+    starts at the user's code. ``attempt`` is the number of the last attempt.
     """
 
     run_id: str
@@ -48,19 +94,26 @@ class StepFinished:
     duration_ms: float | None = None
     detail: str = ""
     traceback: str = ""
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """A run ended and everything about it is recorded."""
+    """A run ended and everything about it is recorded.
+
+    ``failed`` names the assets that failed, for those who are told nothing else.
+    """
 
     run_id: str
     status: str
     counts: dict[str, int] = field(default_factory=dict)
     duration_ms: float = 0.0
+    failed: tuple[str, ...] = ()
 
 
-Event: TypeAlias = RunStarted | StepStarted | StepFinished | RunFinished
+Event: TypeAlias = (
+    RunStarted | StepWaiting | StepStarted | StepRetrying | LoopBlocked | StepFinished | RunFinished
+)
 Listener: TypeAlias = Callable[[Event], object]
 
 

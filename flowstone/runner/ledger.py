@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from flowstone.core.cause import Cause, in_words
 from flowstone.core.ingredients import short
-from flowstone.core.records import Decision, Draft, LineageEdge
+from flowstone.core.records import Decision, Draft
 from flowstone.ids import materialization_id
 from flowstone.runner.events import Ending, StepFinished, StepStarted
 from flowstone.runner.failure import Failure
@@ -89,12 +89,7 @@ class Ledger:
         draft.data_version = made.data_version
         draft.value = made.saved and made.saved.pointer
         draft.inputs = ingredients.recorded() | {"before": before and str(before.id)}
-        draft.edges = [
-            LineageEdge.model_construct(
-                materialization_id=draft.id, upstream_id=version.id, parameter=parameter
-            )
-            for (parameter, _), version in read.items()
-        ]
+        draft.edges = [(version.id, parameter) for (parameter, _), version in read.items()]
         draft.status = "success"
         self._close(draft)
         self.endings[draft.asset_name] = "materialized"

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-    from flowstone.core.records import Act, Decision, Draft, LineageEdge, Materialization, Run
+    from flowstone.core.records import (
+        Act,
+        Claim,
+        Decision,
+        Draft,
+        LineageEdge,
+        Materialization,
+        Run,
+        StepLog,
+    )
     from flowstone.core.status import Status
 
 #: Definitions by name: the digest of each, and its place.
@@ -16,6 +26,51 @@ Definitions: TypeAlias = "Mapping[str, tuple[str, str]]"
 
 #: Seconds a run may be silent before another takes it for dead.
 LEASE_SECONDS = 30.0
+#: Seconds between two renewals of a lease.
+BEAT_SECONDS = LEASE_SECONDS / 6
+#: Seconds before its lease ends in which a run no longer counts on it.
+CAUTION_SECONDS = 5.0
+
+#: What a heart has to tell: that the run is asked to stop, or that it was taken for dead.
+Told: TypeAlias = Literal["cancel", "lost"]
+
+
+class Heart(Protocol):
+    """Keeps a run's lease, whatever the event loop is busy with."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the lease is surely ours for some seconds yet; start no step otherwise."""
+        ...
+
+    def stop(self) -> None:
+        """Beat no more; returns at once."""
+        ...
+
+
+class JournalSession(Protocol):
+    """The one ordered writer of a run."""
+
+    async def write(
+        self,
+        drafts: Sequence[Draft],
+        decisions: Sequence[Decision] = (),
+        logs: Sequence[StepLog] = (),
+    ) -> None:
+        """Write the present state of a run's rows, and its decisions, in one transaction.
+
+        A success is written with its value pointer, hashes, code and lineage, and becomes the
+        current version; so does a version that was decided to stand. The claims of rows and
+        decisions that end a step are freed, and so are its slots.
+
+        When this returns, the batch is written once. A connection that breaks is replaced, for
+        some seconds, and the batch written again if it is not in.
+
+        Raises:
+            RunLostError: if the run's lease is gone; nothing is written then.
+            RunActiveError: if a success is of an (asset, partition) that another run has claimed.
+        """
+        ...
 
 
 class MaterializationStore(Protocol):
@@ -153,42 +208,108 @@ class MaterializationStore(Protocol):
         ...
 
     async def start_run(
-        self, run: Run, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
-    ) -> None:
-        """Record a run, take its lease, and insert the rows that are known to be needed.
+        self,
+        run: Run,
+        drafts: Sequence[Draft],
+        decisions: Sequence[Decision] = (),
+        claims: Collection[str] = (),
+    ) -> list[Claim]:
+        """Record a run, take its lease, claim assets, and insert the rows known to be needed.
 
-        What it reuses from history becomes current. Runs whose lease has run out are closed
-        first: their running rows become failed, their waiting rows cancelled.
+        What it reuses from history becomes current. Runs that are dead are closed first, those of
+        this machine whose process is gone and those whose lease has run out: their running rows
+        become failed, their waiting rows cancelled. Claims are for the run's partition; the
+        answers come sorted by name.
         """
         ...
 
-    async def beat(self, run_id: str) -> None:
-        """Renew a run's lease.
+    async def claim(
+        self, run_id: str, names: Collection[str], partition: str | None
+    ) -> list[Claim]:
+        """Ask for claims, sorted by name; those of dead runs are taken over.
+
+        Asking again for what the run has already grants it once more.
+
+        Raises:
+            RunLostError: if the run's lease is gone.
+        """
+        ...
+
+    async def release(self, run_id: str, names: Collection[str], partition: str | None) -> None:
+        """Give up the run's claims of those assets without recording anything."""
+        ...
+
+    async def take_slots(
+        self,
+        run_id: str,
+        pool: str,
+        size: int | None,
+        wanted: Sequence[str],
+        partition: str | None,
+        *,
+        interval: float | None = None,
+    ) -> list[str]:
+        """Enter a pool that all runs share; the assets that may start now, in the order wanted.
+
+        Of all runs alive, ``size`` steps are in it at once (None: any number), and one enters in
+        ``interval`` seconds. An asset that is in it already may start. A slot is freed by the
+        batch that records its step's end.
+
+        Raises:
+            RunLostError: if the run's lease is gone.
+        """
+        ...
+
+    async def free_slots(
+        self, run_id: str, pool: str, names: Collection[str], partition: str | None
+    ) -> None:
+        """Leave a pool without recording anything, to wait for a retry for example."""
+        ...
+
+    def heart(self, run_id: str, told: Callable[[Told], None]) -> Heart:
+        """Keep the lease of a run that was just started, until stopped.
+
+        ``told`` is called from another thread.
+        """
+        ...
+
+    async def beat(self, run_id: str) -> bool:
+        """Renew a run's lease once; whether the run is asked to stop.
 
         Raises:
             RunLostError: if it is gone.
         """
         ...
 
-    async def write(
-        self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
-    ) -> None:
-        """Write the present state of a run's rows, and its decisions, in one transaction.
-
-        A success is written with its value pointer, hashes, code and lineage, and becomes the
-        current version; so does a version that was decided to stand.
+    async def cancel_run(self, run_id: str) -> None:
+        """Ask a running run to stop; one that is dead is closed.
 
         Raises:
-            RunLostError: if the run's lease is gone; nothing is written then.
+            NotFoundError: if there is no such run.
+            RunEndedError: if it is over.
         """
         ...
 
+    def journal(self, run_id: str) -> AbstractAsyncContextManager[JournalSession]:
+        """The writer of a run's rows, to be used by one task at a time."""
+        ...
+
+    async def write(
+        self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+    ) -> None:
+        """Write one batch, as a journal does."""
+        ...
+
     async def finish_run(self, run: Run) -> None:
-        """Record a run's end and give up its lease.
+        """Record a run's end and give up its lease, and with it all claims and slots.
 
         Raises:
             RunLostError: if the lease is gone.
         """
+        ...
+
+    async def logs(self, run_id: str, asset_name: str | None = None) -> list[StepLog]:
+        """What the steps of a run printed and logged, or one of them, in the order written."""
         ...
 
     async def decisions(self, run_id: str) -> list[Decision]:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import functools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from flowstone.core.records import Materialization
+from flowstone.core.records import Claim, LineageEdge, Materialization
 from flowstone.core.status import OPEN, TRANSITIONS, may_follow
+from flowstone.core.text import clean
 from flowstone.errors import (
     IllegalTransitionError,
     NotFoundError,
     RunActiveError,
+    RunEndedError,
     RunLostError,
     StoreError,
 )
 from flowstone.ids import materialization_id
 from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
+from flowstone.store.pools import CATCH_UP_SECONDS, admitted
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
-    from flowstone.core.records import Act, Decision, Draft, LineageEdge, Run
+    from flowstone.core.records import Act, Decision, Draft, Run, StepLog
     from flowstone.core.status import Status
-    from flowstone.store.base import Definitions
+    from flowstone.store.base import Definitions, Told
 
 
 class MemoryStore:
@@ -45,6 +50,13 @@ class MemoryStore:
         self._acts: list[Act] = []
         self._runs: dict[str, Run] = {}
         self._leases: dict[str, dt.datetime] = {}
+        self._cancelled: set[str] = set()
+        self._hearts: dict[str, Callable[[Told], object]] = {}
+        self._claims: dict[rows.Key, str] = {}
+        self._fences: Counter[rows.Key] = Counter()
+        self._slots: dict[tuple[str, str, str, str | None], None] = {}
+        self._next_at: dict[str, dt.datetime] = {}
+        self._logs: list[StepLog] = []
 
     @property
     def conninfo(self) -> str | None:
@@ -178,32 +190,99 @@ class MemoryStore:
         decisions: Sequence[Decision] = (),
         acts: Sequence[Act] = (),
     ) -> None:
+        self._take_down(run.run_id, drafts, decisions)
         self._runs[run.run_id] = run
-        self._take_down(drafts, decisions)
         self._acts += acts
 
     async def start_run(
-        self, run: Run, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
-    ) -> None:
+        self,
+        run: Run,
+        drafts: Sequence[Draft],
+        decisions: Sequence[Decision] = (),
+        claims: Collection[str] = (),
+    ) -> list[Claim]:
         self._close_dead_runs()
         self._runs[run.run_id] = run
         self._lease(run.run_id)
-        self._take_down(drafts, decisions)
+        self._take_down(run.run_id, drafts, decisions)
+        return await self.claim(run.run_id, claims, run.partition)
 
-    async def beat(self, run_id: str) -> None:
+    async def claim(
+        self, run_id: str, names: Collection[str], partition: str | None
+    ) -> list[Claim]:
         self._require_lease(run_id)
-        self._lease(run_id)
+        self._close_dead_runs(run_id)
+        return [self._claim(run_id, (name, partition)) for name in sorted(set(names))]
+
+    async def release(self, run_id: str, names: Collection[str], partition: str | None) -> None:
+        for name in names:
+            self._free(run_id, (name, partition))
+
+    async def take_slots(
+        self,
+        run_id: str,
+        pool: str,
+        size: int | None,
+        wanted: Sequence[str],
+        partition: str | None,
+        *,
+        interval: float | None = None,
+    ) -> list[str]:
+        self._require_lease(run_id)
+        self._close_dead_runs(run_id)
+        within = [slot for slot in self._slots if slot[0] == pool]
+        asked = [name for name in wanted if (pool, run_id, name, partition) not in within]
+        since = self._since(pool)
+        entering = asked[: admitted(size, len(within), interval, since)]
+        if entering and interval:
+            caught_up = min(since, CATCH_UP_SECONDS)
+            ahead = dt.timedelta(seconds=interval * len(entering) - caught_up)
+            self._next_at[pool] = self._clock() + ahead
+        self._slots |= {(pool, run_id, name, partition): None for name in entering}
+        return [name for name in wanted if (pool, run_id, name, partition) in self._slots]
+
+    async def free_slots(
+        self, run_id: str, pool: str, names: Collection[str], partition: str | None
+    ) -> None:
+        for name in names:
+            self._slots.pop((pool, run_id, name, partition), None)
+
+    def heart(self, run_id: str, told: Callable[[Told], None]) -> MemoryHeart:
+        self._hearts[run_id] = told
+        return MemoryHeart(functools.partial(self._renew, run_id), run_id, self._hearts)
+
+    async def beat(self, run_id: str) -> bool:
+        if not self._renew(run_id):
+            raise _lost(run_id)
+        return run_id in self._cancelled
+
+    async def cancel_run(self, run_id: str) -> None:
+        self._close_dead_runs()
+        if run_id not in self._leases:
+            raise RunEndedError(f"run {run_id} is over: {(await self.get_run(run_id)).status}")
+        self._cancelled.add(run_id)
+        self._hearts.get(run_id, _nobody)("cancel")
+
+    @contextlib.asynccontextmanager
+    async def journal(self, run_id: str) -> AsyncIterator[MemoryJournal]:
+        yield MemoryJournal(functools.partial(self._write_batch, run_id))
 
     async def write(
         self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
     ) -> None:
-        self._require_lease(run_id)
-        self._take_down(drafts, decisions)
+        self._write_batch(run_id, drafts, decisions, ())
 
     async def finish_run(self, run: Run) -> None:
         self._require_lease(run.run_id)
-        del self._leases[run.run_id]
+        self._give_up(run.run_id)
         self._runs[run.run_id] = run
+
+    async def logs(self, run_id: str, asset_name: str | None = None) -> list[StepLog]:
+        return [
+            log
+            for log in self._logs
+            if log.run_id == run_id and asset_name in (None, log.asset_name)
+        ]
 
     async def decisions(self, run_id: str) -> list[Decision]:
         found = [each for each in self._decisions if each.run_id == run_id]
@@ -231,14 +310,71 @@ class MemoryStore:
         key = (asset_name, partition)
         return [act for act in self._acts if (act.asset_name, act.partition) == key]
 
-    def _take_down(self, drafts: Sequence[Draft], decisions: Sequence[Decision]) -> None:
+    def _write_batch(
+        self,
+        run_id: str,
+        drafts: Sequence[Draft],
+        decisions: Sequence[Decision],
+        logs: Sequence[StepLog],
+    ) -> None:
+        self._require_lease(run_id)
+        self._take_down(run_id, drafts, decisions)
+        self._logs += [log.model_copy(update={"lines": clean(log.lines)}) for log in logs]
+
+    def _take_down(
+        self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision]
+    ) -> None:
         successes = [draft for draft in drafts if draft.status == "success"]
+        for draft in successes:
+            holder = self._holder((draft.asset_name, draft.partition))
+            if holder not in (None, run_id):
+                raise rows.claimed(draft.asset_name, str(holder))
         new = rows.new_code(successes, set())
         self._code |= dict(new.versions)
         self._texts |= dict(new.sources)
         self._write(drafts)
-        self._current |= rows.standing(successes, decisions)
+        for key, made in rows.ends(drafts, decisions).items():
+            if made is not None:
+                self._current[key] = made
+            self._free(run_id, key)
+            for slot in [slot for slot in self._slots if slot[1:] == (run_id, *key)]:
+                del self._slots[slot]
         self._decisions += decisions
+
+    def _claim(self, run_id: str, key: rows.Key) -> Claim:
+        holder = self._holder(key)
+        granted = holder in (None, run_id)
+        if granted:
+            self._claims[key] = run_id
+            self._fences[key] += 1
+        holds = run_id if granted else holder
+        current, fence = self._current.get(key), self._fences[key]
+        return Claim(key[0], holds, current, fence, granted=granted)
+
+    def _holder(self, key: rows.Key) -> str | None:
+        holder = self._claims.get(key)
+        return holder if holder in self._leases else None
+
+    def _free(self, run_id: str, key: rows.Key) -> None:
+        if self._claims.get(key) == run_id:
+            del self._claims[key]
+
+    def _since(self, pool: str) -> float:
+        next_at = self._next_at.get(pool)
+        return (
+            (self._clock() - next_at).total_seconds() if next_at is not None else CATCH_UP_SECONDS
+        )
+
+    def _renew(self, run_id: str) -> bool:
+        if run_id not in self._leases:
+            return False
+        self._lease(run_id)
+        return True
+
+    def _give_up(self, run_id: str) -> None:
+        del self._leases[run_id]
+        self._cancelled.discard(run_id)
+        self._slots = {slot: None for slot in self._slots if slot[1] != run_id}
 
     def _write(self, drafts: Sequence[Draft]) -> None:
         moment = self._clock()
@@ -265,7 +401,10 @@ class MemoryStore:
             self._rows[draft.id] = made
             draft.recorded = draft.status
             if draft.status == "success":
-                self._edges[draft.id] = list(draft.edges)
+                self._edges[draft.id] = [
+                    LineageEdge(materialization_id=draft.id, upstream_id=up, parameter=parameter)
+                    for up, parameter in draft.edges
+                ]
 
     def _of(self, asset_name: str, partition: str | None) -> list[Materialization]:
         key = (asset_name, partition)
@@ -284,13 +423,14 @@ class MemoryStore:
 
     def _require_lease(self, run_id: str) -> None:
         if run_id not in self._leases:
-            msg = f"run {run_id} was taken for dead by another process; run again"
-            raise RunLostError(msg)
+            raise _lost(run_id)
 
-    def _close_dead_runs(self) -> None:
+    def _close_dead_runs(self, but: str = "") -> None:
         moment = self._clock()
-        for run_id in [run_id for run_id, until in self._leases.items() if until < moment]:
-            del self._leases[run_id]
+        dead = [run_id for run_id, until in self._leases.items() if until < moment]
+        for run_id in (run_id for run_id in dead if run_id != but):
+            self._give_up(run_id)
+            self._hearts.pop(run_id, _nobody)("lost")
             closed = {"status": "failed", "completed_at": moment}
             self._runs[run_id] = self._runs[run_id].model_copy(update=closed)
             for row in list(self._rows.values()):
@@ -303,6 +443,48 @@ class MemoryStore:
                         "error_message": "the run ended without a word",
                     }
                     self._rows[row.id] = row.model_copy(update=end)
+
+
+class MemoryHeart:
+    """A ``Heart`` without a thread: who asks whether it is trusted renews the lease."""
+
+    def __init__(
+        self, renew: Callable[[], bool], run_id: str, hearts: dict[str, Callable[[Told], object]]
+    ) -> None:
+        self._renew, self._run_id, self._hearts = renew, run_id, hearts
+
+    @property
+    def trusted(self) -> bool:
+        return self._renew()
+
+    def stop(self) -> None:
+        self._hearts.pop(self._run_id, None)
+
+
+class MemoryJournal:
+    """A ``JournalSession``."""
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Draft], Sequence[Decision], Sequence[StepLog]], None],
+    ) -> None:
+        self._write = write
+
+    async def write(
+        self,
+        drafts: Sequence[Draft],
+        decisions: Sequence[Decision] = (),
+        logs: Sequence[StepLog] = (),
+    ) -> None:
+        self._write(drafts, decisions, logs)
+
+
+def _nobody(told: Told) -> None:
+    """There is no heart to tell."""
+
+
+def _lost(run_id: str) -> RunLostError:
+    return RunLostError(f"run {run_id} was taken for dead by another process; run again")
 
 
 def _age(row: Materialization) -> tuple[dt.datetime, uuid.UUID]:

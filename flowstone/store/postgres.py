@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from psycopg import errors as pg
 from psycopg.rows import dict_row
@@ -13,53 +12,63 @@ from psycopg.types.json import Jsonb
 
 from flowstone.core.status import TRANSITIONS, sources
 from flowstone.errors import (
-    DatabaseUnavailableError,
     IllegalTransitionError,
     NotFoundError,
     RunActiveError,
-    RunLostError,
+    RunEndedError,
     StoreError,
 )
 from flowstone.ids import materialization_id
 from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
-from flowstone.store.queries import CHANGING, DRAFT_COLUMNS, Queries
+from flowstone.store.claims import Claims
+from flowstone.store.faults import lost, may_pass, translated
+from flowstone.store.heart import PostgresHeart, StillHeart, ticking
+from flowstone.store.journal import PostgresJournal
+from flowstone.store.patience import Patience
+from flowstone.store.recording import Recording, as_columns
+from flowstone.store.run_queries import RunQueries
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
-    from typing import Protocol
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
     from psycopg import AsyncConnection, AsyncCursor
     from psycopg.sql import Composed
 
-    from flowstone.core.records import Act, Decision, Draft, LineageEdge, Materialization, Run
+    from flowstone.core.records import (
+        Act,
+        Claim,
+        Decision,
+        Draft,
+        LineageEdge,
+        Materialization,
+        Run,
+        StepLog,
+    )
     from flowstone.core.status import Status
-    from flowstone.store.base import Definitions
+    from flowstone.store.base import Definitions, Heart, Told
+    from flowstone.store.journal import Connections
 
-    class Connections(Protocol):
-        """The part of a pool the store uses: a connection whose transaction ends with the block."""
-
-        def connection(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]: ...
-
-
-_DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
-#: SQLSTATEs: connection exceptions, operator intervention, too many connections.
-_UNREACHABLE = ("08", "57P", "53300")
+T = TypeVar("T")
 
 
 class PostgresStore:
-    """A ``MaterializationStore`` over a pool of connections."""
+    """A ``MaterializationStore`` over a pool of connections.
+
+    Without ``conninfo`` the leases of runs are not renewed.
+    """
 
     def __init__(
         self, pool: Connections, schema: str | None = None, conninfo: str | None = None
     ) -> None:
         self._pool = pool
         self._conninfo = conninfo
-        self._queries = Queries(schema)
-        #: Code versions and definitions that are known to be recorded.
-        self._kept: set[str] = set()
+        self._queries = RunQueries(schema)
+        self._claims = Claims(self._queries)
+        self._recording = Recording(self._queries, self._claims)
+        #: When the leases of runs were asked for that have no heart yet.
+        self._started: dict[str, float] = {}
 
     @property
     def conninfo(self) -> str | None:
@@ -80,7 +89,7 @@ class PostgresStore:
             "run_id": run_id,
             "partition": partition,
             "status": status,
-        } | _columns(rows.filled(status, columns, None))
+        } | as_columns(rows.filled(status, columns, None))
         statement = self._queries.create(list(values))
         async with self._cursor() as cursor:
             await cursor.execute(statement, list(values.values()))
@@ -113,7 +122,7 @@ class PostgresStore:
         **columns: Any,
     ) -> Materialization:
         present = await self.get_by_id(id)
-        values = {"status": status} | _columns(rows.filled(status, columns, present))
+        values = {"status": status} | as_columns(rows.filled(status, columns, present))
         parameters = [*values.values(), id, list(sources(status))]
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.update(list(values)), parameters)
@@ -185,42 +194,132 @@ class PostgresStore:
         decisions: Sequence[Decision] = (),
         acts: Sequence[Act] = (),
     ) -> None:
-        async with self._cursor() as cursor:
-            await cursor.execute(self._queries.insert_run, _run_values(run))
-            await self._record(cursor, run.run_id, drafts, decisions)
-            await self._note(cursor, acts)
-        self._mark_recorded(drafts)
+        async with self._transaction() as conn:
+            await conn.execute(self._queries.insert_run, _run_values(run))
+            await self._recording.record(conn, run.run_id, drafts, decisions)
+            await self._note(conn, acts)
+        self._recording.mark(drafts)
 
     async def start_run(
-        self, run: Run, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
-    ) -> None:
-        owner = run.executor_node or ""
-        async with self._cursor() as cursor:
-            await cursor.execute(self._queries.close_dead_runs)
-            await cursor.execute(self._queries.insert_run, _run_values(run))
-            await cursor.execute(self._queries.take_lease, [run.run_id, owner, LEASE_SECONDS])
-            await self._record(cursor, run.run_id, drafts, decisions)
-        self._mark_recorded(drafts)
+        self,
+        run: Run,
+        drafts: Sequence[Draft],
+        decisions: Sequence[Decision] = (),
+        claims: Collection[str] = (),
+    ) -> list[Claim]:
+        asked = ticking()
+        run_id, partition = run.run_id, run.partition
+        async with self._transaction() as conn:
+            await self._claims.close_dead_runs(conn)
+            await conn.execute(self._queries.insert_run, _run_values(run))
+            await self._claims.take_lease(conn, run_id, run.executor_node or "")
+            if claims and decisions:
+                names = {*claims, *(each.asset_name for each in decisions)}
+                await self._claims.lock(conn, names, partition)
+            await self._recording.record(conn, run_id, drafts, decisions)
+            granted = await self._claims.claim(conn, run_id, claims, partition)
+        self._recording.mark(drafts)
+        self._started[run_id] = asked
+        return granted
 
-    async def beat(self, run_id: str) -> None:
-        async with self._cursor() as cursor:
-            await cursor.execute(self._queries.renew_lease, [LEASE_SECONDS, run_id])
-            _require_lease(cursor, run_id)
+    async def claim(
+        self, run_id: str, names: Collection[str], partition: str | None
+    ) -> list[Claim]:
+        async def act(conn: AsyncConnection[Any]) -> list[Claim]:
+            await self._claims.hold_lease(conn, run_id)
+            return await self._claims.claim(conn, run_id, names, partition)
+
+        return await self._patiently(act)
+
+    async def release(self, run_id: str, names: Collection[str], partition: str | None) -> None:
+        await self._patiently(lambda conn: self._claims.release(conn, run_id, names, partition))
+
+    async def take_slots(
+        self,
+        run_id: str,
+        pool: str,
+        size: int | None,
+        wanted: Sequence[str],
+        partition: str | None,
+        *,
+        interval: float | None = None,
+    ) -> list[str]:
+        async def act(conn: AsyncConnection[Any]) -> list[str]:
+            await self._claims.hold_lease(conn, run_id)
+            return await self._claims.take_slots(
+                conn, run_id, pool, size, wanted, partition=partition, interval=interval
+            )
+
+        self._recording.pooled.add(run_id)
+        return await self._patiently(act)
+
+    async def free_slots(
+        self, run_id: str, pool: str, names: Collection[str], partition: str | None
+    ) -> None:
+        await self._patiently(
+            lambda conn: self._claims.free_slots(conn, run_id, pool, names, partition)
+        )
+
+    def heart(self, run_id: str, told: Callable[[Told], None]) -> Heart:
+        asked = self._started.pop(run_id, ticking())
+        if self._conninfo is None:
+            return StillHeart()
+        return PostgresHeart(self._conninfo, self._queries, run_id, told, asked)
+
+    async def beat(self, run_id: str) -> bool:
+        async with self._transaction() as conn:
+            asked = await conn.execute(self._queries.renew_lease, [LEASE_SECONDS, run_id])
+            row = await asked.fetchone()
+        if row is None:
+            raise lost(run_id)
+        return bool(row[0])
+
+    async def cancel_run(self, run_id: str) -> None:
+        async with self._transaction() as conn:
+            await self._claims.close_dead_runs(conn)
+            asked = await conn.execute(self._queries.ask_to_stop, [run_id])
+            if asked.rowcount:
+                await conn.execute(self._queries.tell_to_stop, [run_id])
+                return
+        run = await self.get_run(run_id)
+        raise RunEndedError(f"run {run_id} is over: {run.status}")
+
+    def journal(self, run_id: str) -> PostgresJournal:
+        return PostgresJournal(self._pool, self._queries, self._recording, run_id)
 
     async def write(
         self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
     ) -> None:
-        async with self._cursor() as cursor:
-            await cursor.execute(self._queries.hold_lease, [run_id])
-            _require_lease(cursor, run_id)
-            await self._record(cursor, run_id, drafts, decisions)
-        self._mark_recorded(drafts)
+        async with self.journal(run_id) as session:
+            await session.write(drafts, decisions)
 
     async def finish_run(self, run: Run) -> None:
-        parameters = [run.run_id, run.status, Jsonb(run.counts), run.completed_at]
-        async with self._cursor() as cursor:
-            await cursor.execute(self._queries.finish_run, parameters)
-            _require_lease(cursor, run.run_id)
+        parameters = {
+            "run": run.run_id,
+            "status": run.status,
+            "counts": Jsonb(run.counts),
+            "completed_at": run.completed_at,
+        }
+
+        async def act(conn: AsyncConnection[Any]) -> int:
+            return (await conn.execute(self._queries.finish_run, parameters)).rowcount
+
+        finished = await self._patiently(act)
+        self._started.pop(run.run_id, None)
+        self._recording.pooled.discard(run.run_id)
+        if not finished and not await self._is_recorded(run):
+            raise lost(run.run_id)
+
+    async def _is_recorded(self, run: Run) -> bool:
+        """Whether the end was recorded by a transaction whose answer was lost."""
+        with contextlib.suppress(NotFoundError):
+            found = await self.get_run(run.run_id)
+            return (found.status, found.completed_at) == (run.status, run.completed_at)
+        return False
+
+    async def logs(self, run_id: str, asset_name: str | None = None) -> list[StepLog]:
+        found = await self._all(self._queries.logs, [run_id, asset_name, asset_name])
+        return [rows.log(row) for row in found]
 
     async def decisions(self, run_id: str) -> list[Decision]:
         return [rows.decision(row) for row in await self._all(self._queries.decisions, [run_id])]
@@ -240,99 +339,37 @@ class PostgresStore:
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.invalidate(partition), key)
             found = Counter(row["asset_name"] for row in await cursor.fetchall())
-            await self._note(cursor, [act for act in acts if act.asset_name in found])
+            await self._note(cursor.connection, [act for act in acts if act.asset_name in found])
         return dict(found)
 
     async def acts(self, asset_name: str, partition: str | None = None) -> list[Act]:
         key = [asset_name, *_given(partition)]
         return [rows.act(row) for row in await self._all(self._queries.acts(partition), key)]
 
-    async def _record(
-        self,
-        cursor: AsyncCursor[Any],
-        run_id: str,
-        drafts: Sequence[Draft],
-        decisions: Sequence[Decision],
-    ) -> None:
-        """Everything a run has to say, within the caller's transaction."""
-        successes = [draft for draft in drafts if draft.status == "success"]
-        await self._insert(cursor, [draft for draft in drafts if draft.recorded is None])
-        await self._update(cursor, run_id, [draft for draft in drafts if draft.recorded])
-        await self._link(cursor, [edge for draft in successes for edge in draft.edges])
-        await self._set_current(cursor, rows.standing(successes, decisions))
-        await self._decide(cursor, decisions)
-        await self._keep_code(cursor, successes)
-
-    async def _decide(self, cursor: AsyncCursor[Any], decisions: Sequence[Decision]) -> None:
-        if not decisions:
-            return
-        async with cursor.copy(self._queries.copy_decisions) as copy:
-            for each in decisions:
-                key = (each.run_id, each.asset_name, each.partition)
-                causes = Jsonb(rows.storable("causes", each.causes))
-                await copy.write_row([*key, each.kind, causes, each.materialization_id])
-
-    async def _keep_code(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
-        """Keep what code was run, once; sorted, so that two runs can't wait for each other."""
-        new = rows.new_code(drafts, self._kept)
-        if not new.versions:
-            return
-        documents = [json.dumps(found) for _, found in new.versions]
-        versions = [version for version, _ in new.versions]
-        await cursor.execute(self._queries.insert_code, [versions, documents])
-        if new.sources:
-            parts = [list(column) for column in zip(*new.sources, strict=True)]
-            await cursor.execute(self._queries.insert_definitions, parts)
-
-    async def _note(self, cursor: AsyncCursor[Any], acts: Sequence[Act]) -> None:
+    async def _note(self, conn: AsyncConnection[Any], acts: Sequence[Act]) -> None:
         for act in acts:
             of = [act.at, act.actor, act.action, act.asset_name, act.partition]
-            await cursor.execute(self._queries.insert_act, [*of, act.reason, Jsonb(act.details)])
+            await conn.execute(self._queries.insert_act, [*of, act.reason, Jsonb(act.details)])
 
-    def _mark_recorded(self, drafts: Iterable[Draft]) -> None:
-        """Take note of what is committed."""
-        for draft in drafts:
-            draft.recorded = draft.status
-            if draft.status == "success":
-                self._kept.update(rows.kept(draft.code))
+    async def _patiently(self, act: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """What ``act`` gives, which is one transaction and may be repeated."""
+        patience = Patience()
+        while True:
+            try:
+                async with self._pool.connection() as conn, conn.transaction():
+                    return await act(conn)
+            except pg.Error as error:
+                if not may_pass(error) or not await patience.wait():
+                    raise translated(error) from error
 
-    async def _insert(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
-        if not drafts:
-            return
-        async with cursor.copy(self._queries.copy_drafts) as copy:
-            for draft in drafts:
-                columns = _draft_columns(draft)
-                await copy.write_row([columns[name] for name in DRAFT_COLUMNS])
-
-    async def _update(self, cursor: AsyncCursor[Any], run_id: str, drafts: Sequence[Draft]) -> None:
-        if not drafts:
-            return
-        columns = [_draft_columns(draft) for draft in drafts]
-        arrays = [
-            [json.dumps(each[name].obj) if name in _DOCUMENTS else each[name] for each in columns]
-            for name in CHANGING
-        ]
-        ids, recorded = [draft.id for draft in drafts], [draft.recorded for draft in drafts]
-        await cursor.execute(self._queries.update_drafts, [ids, recorded, *arrays])
-        if cursor.rowcount != len(drafts):
-            raise _lost(run_id)
-
-    async def _link(self, cursor: AsyncCursor[Any], edges: Sequence[LineageEdge]) -> None:
-        if not edges:
-            return
-        async with cursor.copy(self._queries.copy_lineage) as copy:
-            for edge in edges:
-                await copy.write_row([edge.materialization_id, edge.upstream_id, edge.parameter])
-
-    async def _set_current(
-        self, cursor: AsyncCursor[Any], standing: Mapping[rows.Key, uuid.UUID]
-    ) -> None:
-        """Sorted, so that two runs that write the same keys can't wait for each other."""
-        if not standing:
-            return
-        keys = sorted(standing, key=lambda key: (key[0], key[1] or ""))
-        columns = [[key[0] for key in keys], [key[1] for key in keys]]
-        await cursor.execute(self._queries.set_current, [*columns, [standing[k] for k in keys]])
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection in one transaction; the driver's errors come out as ours."""
+        try:
+            async with self._pool.connection() as conn, conn.transaction():
+                yield conn
+        except pg.Error as error:
+            raise translated(error) from error
 
     @contextlib.asynccontextmanager
     async def _cursor(self, *, reading: bool = False) -> AsyncIterator[AsyncCursor[dict[str, Any]]]:
@@ -348,7 +385,7 @@ class PostgresStore:
             ):
                 yield cursor
         except pg.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     async def _first(self, statement: Composed, key: Sequence[Any]) -> dict[str, Any] | None:
         async with self._cursor(reading=True) as cursor:
@@ -359,18 +396,6 @@ class PostgresStore:
         async with self._cursor(reading=True) as cursor:
             await cursor.execute(statement, key)
             return await cursor.fetchall()
-
-
-def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    columns = rows.flattened(values)
-    return {name: Jsonb(v) if name in _DOCUMENTS else v for name, v in columns.items()}
-
-
-def _draft_columns(draft: Draft) -> dict[str, Any]:
-    columns = _columns(rows.draft_fields(draft))
-    for name in ("id", "asset_name", "partition", "run_id", "status"):
-        columns[name] = getattr(draft, name)
-    return columns
 
 
 def _run_values(run: Run) -> list[Any]:
@@ -392,49 +417,9 @@ def _given(partition: str | None) -> list[str]:
     return [] if partition is None else [partition]
 
 
-def _require_lease(cursor: AsyncCursor[Any], run_id: str) -> None:
-    if cursor.rowcount != 1:
-        raise _lost(run_id)
-
-
-def _lost(run_id: str) -> RunLostError:
-    return RunLostError(
-        f"run {run_id} was taken for dead by another process, its results are not recorded;"
-        f" run again, what was recorded is reused"
-    )
-
-
 async def _one(cursor: AsyncCursor[dict[str, Any]]) -> dict[str, Any]:
     row = await cursor.fetchone()
     if row is None:  # pragma: no cover - an INSERT ... RETURNING always has one
         msg = "the database returned no row"
         raise StoreError(msg)
     return row
-
-
-def _is_unreachable(error: pg.Error) -> bool:
-    """No connection, or a server that shuts down; a deadlock or a full disk is something else."""
-    code = error.sqlstate
-    kinds = (pg.OperationalError, pg.InterfaceError)
-    return isinstance(error, kinds) and (code is None or code.startswith(_UNREACHABLE))
-
-
-def _translated(error: pg.Error) -> StoreError:
-    """Our error for the driver's; DETAIL stays out, it quotes whole rows."""
-    primary = error.diag.message_primary or type(error).__name__
-    if isinstance(error, pg.UniqueViolation):
-        return StoreError("this run has a row for that asset and partition already")
-    if isinstance(error, pg.CheckViolation | pg.DataError | pg.NotNullViolation):
-        return StoreError(f"the database refused the row: {primary}")
-    if _is_unreachable(error):
-        return DatabaseUnavailableError(
-            f"the database does not answer: {_broken(error) or primary};"
-            f" once it does, run again: what is recorded stays"
-        )
-    return StoreError(f"the database refused: {primary} (SQLSTATE {error.sqlstate})")
-
-
-def _broken(error: pg.Error) -> str:
-    """What the server or libpq says of a broken connection, without libpq's guesses."""
-    said = error.diag.message_primary or str(error).partition("\n")[0]
-    return said.removeprefix("consuming input failed: ")

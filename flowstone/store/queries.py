@@ -10,6 +10,9 @@ from psycopg import sql
 TABLES = (
     "runs",
     "leases",
+    "pools",
+    "slots",
+    "logs",
     "materializations",
     "lineage",
     "current",
@@ -33,61 +36,6 @@ _RUN: LiteralString = """
     run_id, status, target, partition, config, counts, executor_node, started_at, completed_at
 """
 
-#: The columns a run's own rows are inserted with, in order.
-DRAFT_COLUMNS: tuple[LiteralString, ...] = (
-    "id",
-    "asset_name",
-    "partition",
-    "run_id",
-    "status",
-    "upstream_assets",
-    "upstream_partitions",
-    "executor_node",
-    "attempt",
-    "started_at",
-    "completed_at",
-    "duration_ms",
-    "dependency_hash",
-    "code_version",
-    "data_version",
-    "inputs",
-    "causes",
-    "codec",
-    "value_size",
-    "content_digest",
-    "value_inline",
-    "value_location",
-    "metadata",
-    "error_type",
-    "error_message",
-    "error_traceback",
-    "attempts",
-)
-
-#: The columns that change after the insert, with the array type they are sent as.
-CHANGING: dict[LiteralString, LiteralString] = {
-    "status": "text",
-    "attempt": "int",
-    "started_at": "timestamptz",
-    "completed_at": "timestamptz",
-    "duration_ms": "double precision",
-    "dependency_hash": "text",
-    "code_version": "text",
-    "data_version": "text",
-    "inputs": "jsonb",
-    "causes": "jsonb",
-    "codec": "text",
-    "value_size": "bigint",
-    "content_digest": "text",
-    "value_inline": "bytea",
-    "value_location": "text",
-    "metadata": "jsonb",
-    "error_type": "text",
-    "error_message": "text",
-    "error_traceback": "text",
-    "attempts": "jsonb",
-}
-
 
 class Queries:
     """The statements for one schema; None leaves the names to the search path."""
@@ -97,7 +45,13 @@ class Queries:
         self._tables = {name: sql.Identifier(*prefix, f"flowstone_{name}") for name in TABLES}
 
     def _compose(self, statement: LiteralString, partition: str | None = None) -> sql.Composed:
-        """Fill in tables and columns; ``{of_partition}`` is a condition an index can serve."""
+        """Fill in tables and columns; ``{of_partition}`` is a condition an index can serve.
+
+        So is ``{in_partition}``, for statements whose parameters have names.
+        """
+        in_partition: LiteralString = (
+            "partition IS NULL" if partition is None else "partition = %(partition)s"
+        )
         of_partition: LiteralString = "partition IS NULL" if partition is None else "partition = %s"
         return sql.SQL(statement).format(
             **self._tables,
@@ -105,6 +59,7 @@ class Queries:
             run_columns=sql.SQL(_RUN),
             light_columns=sql.SQL(_LIGHT),
             of_partition=sql.SQL(of_partition),
+            in_partition=sql.SQL(in_partition),
         )
 
     @cached_property
@@ -233,37 +188,12 @@ class Queries:
         )
 
     @cached_property
-    def insert_run(self) -> sql.Composed:
+    def logs(self) -> sql.Composed:
+        """Parameters: the run, and the asset twice, None for all."""
         return self._compose(
-            "INSERT INTO {runs} ({run_columns}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            "SELECT run_id, asset_name, partition, attempt, lines, left_out FROM {logs}"
+            " WHERE run_id = %s AND (%s::text IS NULL OR asset_name = %s::text) ORDER BY id"
         )
-
-    @cached_property
-    def finish_run(self) -> sql.Composed:
-        return self._compose(
-            "WITH given_up AS (DELETE FROM {leases} WHERE run_id = %s RETURNING run_id)"
-            " UPDATE {runs} r SET status = %s, counts = %s, completed_at = %s"
-            " FROM given_up WHERE r.run_id = given_up.run_id"
-        )
-
-    @cached_property
-    def take_lease(self) -> sql.Composed:
-        return self._compose(
-            "INSERT INTO {leases} (run_id, owner, lease_until)"
-            " VALUES (%s, %s, clock_timestamp() + %s * interval '1 second')"
-        )
-
-    @cached_property
-    def renew_lease(self) -> sql.Composed:
-        return self._compose(
-            "UPDATE {leases} SET lease_until = clock_timestamp() + %s * interval '1 second'"
-            " WHERE run_id = %s"
-        )
-
-    @cached_property
-    def hold_lease(self) -> sql.Composed:
-        """Keeps a takeover out until the transaction ends; heartbeats go on."""
-        return self._compose("SELECT FROM {leases} WHERE run_id = %s FOR KEY SHARE")
 
     @cached_property
     def lock_leases(self) -> sql.Composed:
@@ -280,92 +210,12 @@ class Queries:
         return self._compose("SELECT count(*) FROM {leases} WHERE lease_until < clock_timestamp()")
 
     @cached_property
-    def close_dead_runs(self) -> sql.Composed:
-        return self._compose(
-            "WITH dead AS ("
-            "  DELETE FROM {leases} WHERE run_id IN ("
-            "    SELECT run_id FROM {leases} WHERE lease_until < clock_timestamp()"
-            "    ORDER BY run_id FOR UPDATE SKIP LOCKED)"
-            "  RETURNING run_id),"
-            " closed AS ("
-            "  UPDATE {materializations} m SET"
-            "    status = CASE m.status WHEN 'running' THEN 'failed' ELSE 'cancelled' END,"
-            "    completed_at = clock_timestamp(), updated_at = clock_timestamp(),"
-            "    error_type = 'RunLost', error_message = 'the run ended without a word'"
-            "  FROM dead WHERE m.run_id = dead.run_id"
-            "    AND m.status IN ('pending', 'running', 'waiting_approval'))"
-            " UPDATE {runs} r SET status = 'failed', completed_at = clock_timestamp()"
-            " FROM dead WHERE r.run_id = dead.run_id AND r.status = 'running'"
-        )
-
-    @cached_property
-    def copy_drafts(self) -> sql.Composed:
-        return sql.SQL("COPY {table} ({names}) FROM STDIN").format(
-            table=self._tables["materializations"],
-            names=sql.SQL(", ").join(map(sql.Identifier, DRAFT_COLUMNS)),
-        )
-
-    @cached_property
-    def update_drafts(self) -> sql.Composed:
-        """Parameters: ids, the statuses the rows have now, then one array for each column."""
-        arrays = ["%s::uuid[]", "%s::text[]", *(f"%s::{kind}[]" for kind in CHANGING.values())]
-        return sql.SQL(
-            "UPDATE {table} m SET {assignments}, updated_at = clock_timestamp()"
-            " FROM unnest({arrays}) AS new (id, recorded, {names})"
-            " WHERE m.id = new.id AND m.status = new.recorded"
-        ).format(
-            table=self._tables["materializations"],
-            assignments=sql.SQL(", ").join(
-                sql.SQL("{0} = new.{0}").format(sql.Identifier(name)) for name in CHANGING
-            ),
-            arrays=sql.SQL(", ").join(map(sql.SQL, arrays)),
-            names=sql.SQL(", ").join(map(sql.Identifier, CHANGING)),
-        )
-
-    @cached_property
-    def copy_lineage(self) -> sql.Composed:
-        return self._compose(
-            "COPY {lineage} (materialization_id, upstream_id, parameter) FROM STDIN"
-        )
-
-    @cached_property
-    def set_current(self) -> sql.Composed:
-        """Parameters: names, partitions and ids, sorted by name and partition."""
-        return self._compose(
-            "INSERT INTO {current} (asset_name, partition, materialization_id)"
-            " SELECT * FROM unnest(%s::text[], %s::text[], %s::uuid[])"
-            " ON CONFLICT (asset_name, partition)"
-            " DO UPDATE SET materialization_id = excluded.materialization_id"
-        )
-
-    @cached_property
-    def insert_code(self) -> sql.Composed:
-        return self._compose(
-            "INSERT INTO {code} (version, definitions)"
-            " SELECT * FROM unnest(%s::text[], %s::jsonb[]) ON CONFLICT DO NOTHING"
-        )
-
-    @cached_property
-    def insert_definitions(self) -> sql.Composed:
-        return self._compose(
-            "INSERT INTO {definitions} (digest, source)"
-            " SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING"
-        )
-
-    @cached_property
     def code(self) -> sql.Composed:
         return self._compose("SELECT version, definitions FROM {code} WHERE version = ANY(%s)")
 
     @cached_property
     def definitions(self) -> sql.Composed:
         return self._compose("SELECT digest, source FROM {definitions} WHERE digest = ANY(%s)")
-
-    @cached_property
-    def copy_decisions(self) -> sql.Composed:
-        return self._compose(
-            "COPY {decisions} (run_id, asset_name, partition, kind, causes, materialization_id)"
-            " FROM STDIN"
-        )
 
     @cached_property
     def decisions(self) -> sql.Composed:

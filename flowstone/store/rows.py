@@ -12,11 +12,12 @@ from flowstone.core.records import (
     LineageEdge,
     Materialization,
     Run,
+    StepLog,
     ValuePointer,
 )
 from flowstone.core.status import OPEN, STATUSES
 from flowstone.core.text import METADATA_ITEMS, cap, clean, jsonable
-from flowstone.errors import StoreError, did_you_mean
+from flowstone.errors import RunActiveError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
     import uuid
@@ -131,19 +132,31 @@ def decision(row: Mapping[str, Any]) -> Decision:
     return Decision.model_construct(**row)
 
 
+def log(row: Mapping[str, Any]) -> StepLog:
+    """What a step printed, from its columns."""
+    return StepLog.model_construct(**row)
+
+
 def act(row: Mapping[str, Any]) -> Act:
     """An act from its columns."""
     return Act.model_construct(**row)
 
 
-def standing(successes: Iterable[Draft], decisions: Iterable[Decision]) -> dict[Key, uuid.UUID]:
-    """Which materialization becomes current for each (asset, partition).
+def ends(drafts: Iterable[Draft], decisions: Iterable[Decision]) -> dict[Key, uuid.UUID | None]:
+    """The steps that ended, each with the version that becomes current, None if none does.
 
     A step that was decided and then made after all, because the value was lost, stands as made.
     """
-    moved = (each for each in decisions if each.kind in ("history", "alias"))
-    found = {(each.asset_name, each.partition): each.materialization_id for each in moved}
-    return found | {(draft.asset_name, draft.partition): draft.id for draft in successes}
+    found: dict[Key, uuid.UUID | None] = {}
+    for each in decisions:
+        moved = each.kind in ("history", "alias")
+        found[each.asset_name, each.partition] = each.materialization_id if moved else None
+    for draft in drafts:
+        if draft.status == "success":
+            found[draft.asset_name, draft.partition] = draft.id
+        elif draft.status not in OPEN:
+            found.setdefault((draft.asset_name, draft.partition), None)
+    return found
 
 
 class NewCode(NamedTuple):
@@ -189,3 +202,10 @@ def _known(what: str, name: str, names: Iterable[str] | AbstractSet[str]) -> Non
         hint = did_you_mean(name, names) or f"; there are {', '.join(sorted(names))}"
         msg = f"a materialization has no {what} {name!r}{hint}"
         raise StoreError(msg)
+
+
+def claimed(name: str, holder: str) -> RunActiveError:
+    """What a run is told that records what another one is making."""
+    return RunActiveError(
+        f"{name!r} is being made by run {holder}, which is alive; wait for it, or cancel it"
+    )

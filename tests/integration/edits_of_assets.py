@@ -158,6 +158,32 @@ def price():
         },
     ),
     Edit(
+        "how an asset is executed, and what is called when it has ended",
+        {
+            "pipeline.py": """
+            def told(event):
+                return 1
+
+            @asset(retries=2, timeout=30, on_success=told)
+            def price():
+                return 3
+
+            @asset
+            def total(price):
+                return price * 2
+            """
+        },
+        {
+            "pipeline.py": [
+                ("return 1", "return 2"),
+                (
+                    "(retries=2, timeout=30, on_success=told)",
+                    '(retries=5, durability="strict", executor="thread", on_failure=[told])',
+                ),
+            ]
+        },
+    ),
+    Edit(
         "a new asset, and one is gone",
         {"pipeline.py": PRICES},
         {"pipeline.py": [("def cost():\n    return 4", "def more(total):\n    return total + 1")]},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flowstone.core.records import Draft, LineageEdge, Run, ValuePointer
+from flowstone.core.records import Draft, Run, ValuePointer
 from flowstone.core.status import STATUSES, TRANSITIONS, Status
 from flowstone.errors import (
     IllegalTransitionError,
@@ -48,7 +48,7 @@ def draft(name: str, run_id: str = "run-1", **fields: Any) -> Draft:
     )
 
 
-def succeed(row: Draft, *edges: LineageEdge) -> Draft:
+def succeed(row: Draft, *edges: tuple[uuid.UUID, str]) -> Draft:
     row.status = "success"
     row.started_at = row.completed_at = dt.datetime.now(dt.UTC)
     row.dependency_hash, row.data_version, row.value = "h" * 40, "v" * 40, INLINE
@@ -231,10 +231,7 @@ class TestRun:
         await store.start_run(run(), [])
         up = succeed(draft("up", partition="p"))
         down = draft("down", partition="p")
-        edges = [
-            LineageEdge(materialization_id=down.id, upstream_id=up.id, parameter=parameter)
-            for parameter in ("", "up", "again")
-        ]
+        edges = [(up.id, parameter) for parameter in ("", "up", "again")]
         await store.write("run-1", [up, succeed(down, *edges)])
         assert {e.parameter for e in await store.lineage(down.id)} == {"", "up", "again"}
         current = await store.current(["up", "down", "none"], "p")

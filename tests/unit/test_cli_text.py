@@ -34,10 +34,13 @@ from flowstone.errors import (
 from flowstone.runner.events import (
     Ending,
     Event,
+    LoopBlocked,
     RunFinished,
     RunStarted,
     StepFinished,
+    StepRetrying,
     StepStarted,
+    StepWaiting,
 )
 from flowstone.runner.failure import describe
 from flowstone.telling.frames import shown, syntax
@@ -357,6 +360,26 @@ def test_an_interrupted_run_names_a_few_and_counts_all_that_were_cancelled() -> 
     lines = followed(plan_of(*map(new, names)), *cancelled, finish("cancelled", cancelled=9))
     assert len(lines) == 4
     assert lines[-1] == "interrupted after 2.0 s: 9 cancelled, all recorded  run 7f3a"
+
+
+def test_retries_waits_and_a_blocked_loop_are_told_as_they_happen() -> None:
+    events: list[Event] = [
+        StepStarted("r", "b", "never made"),
+        StepRetrying("r", "b", 1, 1.5, "OSError: \x1bgone"),
+        StepWaiting("r", "c", holder="9c1d"),
+        StepWaiting("r", "d", pool="gpu"),
+        LoopBlocked("r", "e", 2.0),
+    ]
+    plan = plan_of(*map(new, "bcde"))
+    lines = followed(plan, *events)
+    assert lines[:2] == [
+        "retry: b: attempt 1 failed: OSError: \\x1bgone; again in 1.5 s",
+        "waiting: c for run 9c1d",
+    ]
+    assert lines[2].startswith("warning: e has kept the event loop busy for 2.0 s")
+    assert len(lines) == 3
+    assert "waiting: d for a place in pool 'gpu'" in followed(plan, *events, verbose=True)
+    assert followed(plan, *events, quiet=True) == []
 
 
 def test_quiet_tells_failures_only() -> None:

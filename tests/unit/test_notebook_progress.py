@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flowstone.runner.events import RunFinished, RunStarted, StepFinished, StepStarted
+from flowstone.runner.events import (
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepRetrying,
+    StepStarted,
+    StepWaiting,
+)
 
 if TYPE_CHECKING:
     from flowstone.runner.events import Event
@@ -39,6 +46,20 @@ def test_a_line_tells_how_much_is_done_and_what_runs() -> None:
     line = progress.line()
     assert line["text/plain"] == "1 of 7  1 failed  b 0 ms, c 0 ms, <d> 0 ms, 1 other"
     assert "&lt;d&gt;" in line["text/html"]
+
+
+def test_what_waits_and_what_is_tried_again_is_told_until_it_runs() -> None:
+    waits: list[Event] = [
+        StepStarted("r1", "a", ""),
+        StepRetrying("r1", "a", 1, 2.0, "OSError: gone"),
+        StepWaiting("r1", "b", holder="9c1d"),
+    ]
+    progress, _ = followed(RunStarted("r1", 2, 2), *waits)
+    told = "0 of 2  a is tried again: OSError: gone, b waits for run 9c1d"
+    assert progress.line()["text/plain"] == told
+    for event in (StepStarted("r1", "a", "", 2), StepFinished("r1", "b", "reused")):
+        progress(event)
+    assert progress.line()["text/plain"] == "1 of 2  a 0 ms"
 
 
 def test_before_the_run_begins_it_is_planning() -> None:

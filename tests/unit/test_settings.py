@@ -100,3 +100,18 @@ def test_an_unreadable_project_file_is_named(project: Path) -> None:
     (project / "pyproject.toml").write_text("[tool.flowstone\n")
     with pytest.raises(SettingsError, match=r"pyproject\.toml"):
         Settings.load()
+
+
+def test_the_number_of_threads_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().max_concurrency is None
+    monkeypatch.setenv("FLOWSTONE_MAX_CONCURRENCY", "3")
+    assert Settings.load().max_concurrency == 3
+    monkeypatch.setenv("FLOWSTONE_MAX_CONCURRENCY", "0")
+    with pytest.raises(SettingsError, match="FLOWSTONE_MAX_CONCURRENCY"):
+        Settings.load()
+
+
+def test_settings_can_be_looked_up() -> None:
+    with_pools = Settings.load(pools="gpu=1")
+    assert {with_pools: "open"}[Settings.load(pools={"gpu": 1})] == "open"
+    assert with_pools != Settings.load()

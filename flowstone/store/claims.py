@@ -1,0 +1,200 @@
+"""Who may record what: leases of runs, claims of assets, slots in pools.
+
+Each call is part of the caller's transaction. Rows of ``flowstone_current`` are locked in the
+order of their names, whoever locks them and for what.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowstone.core.records import Claim
+from flowstone.store import rows
+from flowstone.store.base import LEASE_SECONDS
+from flowstone.store.faults import lost
+from flowstone.store.pools import CATCH_UP_SECONDS, admitted
+from flowstone.store.process import Process, is_gone, this_process
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from psycopg import AsyncConnection
+
+    from flowstone.store.run_queries import RunQueries
+
+
+class Claims:
+    """The statements of one schema in the order they belong in."""
+
+    def __init__(self, queries: RunQueries) -> None:
+        self._queries = queries
+
+    async def take_lease(self, conn: AsyncConnection[Any], run_id: str, owner: str) -> None:
+        """Begin to be alive."""
+        await conn.execute(
+            self._queries.take_lease, [run_id, owner, *this_process(), LEASE_SECONDS]
+        )
+
+    async def hold_lease(self, conn: AsyncConnection[Any], run_id: str) -> None:
+        """Stay alive until the transaction ends.
+
+        Raises:
+            RunLostError: if the run is not.
+        """
+        cursor = await conn.execute(self._queries.hold_lease, [run_id])
+        if cursor.rowcount != 1:
+            raise lost(run_id)
+
+    async def close_dead_runs(self, conn: AsyncConnection[Any], run_id: str = "") -> None:
+        """Close runs whose process is gone, and those whose lease has run out; never ``run_id``."""
+        asked = await conn.execute(self._queries.suspects, [this_process().boot, run_id])
+        suspects = await asked.fetchall()
+        gone = [name for name, _, *process in suspects if is_gone(Process(*process))]
+        if gone or any(expired for _, expired, *_ in suspects):
+            locked = await conn.execute(self._queries.lock_dead_runs, [gone])
+            dead = [name for (name,) in await locked.fetchall() if name != run_id]
+            if dead:
+                await conn.execute(self._queries.close_dead_runs, [dead])
+
+    async def claim(
+        self,
+        conn: AsyncConnection[Any],
+        run_id: str,
+        names: Collection[str],
+        partition: str | None,
+    ) -> list[Claim]:
+        """Claims of assets, by name; those of dead runs are taken over."""
+        wanted = sorted(set(names))
+        claims = await self._granted(conn, run_id, wanted, partition, [run_id])
+        missing = [name for name in wanted if name not in claims]
+        if missing:
+            await self.close_dead_runs(conn, run_id)
+            heads = await self._heads(conn, missing, partition)
+            free = {holder for *_, holder, alive in heads if holder and not alive}
+            claims |= await self._granted(conn, run_id, missing, partition, [run_id, *free])
+            for name, current, fence, holder, alive in await self._heads(conn, missing, partition):
+                refused = Claim(name, holder if alive else None, current, fence)
+                claims.setdefault(name, refused)
+        return [claims[name] for name in wanted]
+
+    async def _heads(
+        self, conn: AsyncConnection[Any], names: Sequence[str], partition: str | None
+    ) -> list[tuple[str, uuid.UUID | None, int, str | None, bool]]:
+        parameters = {"names": list(names), "partition": partition}
+        cursor = await conn.execute(self._queries.heads(partition), parameters)
+        return await cursor.fetchall()
+
+    async def _granted(
+        self,
+        conn: AsyncConnection[Any],
+        run_id: str,
+        names: Sequence[str],
+        partition: str | None,
+        free: Sequence[str],
+    ) -> dict[str, Claim]:
+        if not names:
+            return {}
+        parameters = {"names": names, "partition": partition, "run": run_id, "free": list(free)}
+        cursor = await conn.execute(self._queries.claim(partition), parameters)
+        return {
+            name: Claim(name, run_id, current, fence, granted=True)
+            for name, current, fence in await cursor.fetchall()
+        }
+
+    async def release(
+        self,
+        conn: AsyncConnection[Any],
+        run_id: str,
+        names: Collection[str],
+        partition: str | None,
+    ) -> None:
+        """Free the run's claims of those assets."""
+        await self.settle(conn, run_id, partition, dict.fromkeys(names))
+
+    async def settle(
+        self,
+        conn: AsyncConnection[Any],
+        run_id: str,
+        partition: str | None,
+        standing: Mapping[str, uuid.UUID | None],
+        made: Collection[str] = (),
+    ) -> None:
+        """Let versions be current, and free the run's claims of those names.
+
+        Raises:
+            RunActiveError: if one of those ``made`` is claimed by another run that is alive.
+        """
+        if not standing:
+            return
+        names = sorted(standing)
+        parameters = {
+            "names": names,
+            "ids": [standing[name] for name in names],
+            "partition": partition,
+            "run": run_id,
+        }
+        cursor = await conn.execute(self._queries.settle(partition), parameters)
+        others = {name: holder for name, holder in await cursor.fetchall() if name in made}
+        if others:
+            alive = await self._alive(conn, others.values())
+            for name, holder in others.items():
+                if holder in alive:
+                    raise rows.claimed(name, holder)
+
+    async def lock(
+        self, conn: AsyncConnection[Any], names: Iterable[str], partition: str | None
+    ) -> None:
+        """Lock what is there of names that more than one statement will write."""
+        parameters = {"names": sorted(names), "partition": partition}
+        await conn.execute(self._queries.lock_heads(partition), parameters)
+
+    async def _alive(self, conn: AsyncConnection[Any], runs: Iterable[str]) -> set[str]:
+        cursor = await conn.execute(self._queries.having_leases, [list(runs)])
+        return {name for (name,) in await cursor.fetchall()}
+
+    async def take_slots(
+        self,
+        conn: AsyncConnection[Any],
+        run_id: str,
+        pool: str,
+        size: int | None,
+        wanted: Sequence[str],
+        *,
+        partition: str | None,
+        interval: float | None,
+    ) -> list[str]:
+        """Slots in a pool, for as many of those wanted as there is room for, and time."""
+        await conn.execute(self._queries.make_pool, [pool])
+        row = await (await conn.execute(self._queries.lock_pool, [pool])).fetchone()
+        since = row[0] if row else 0.0
+        within = await self._within(conn, pool)
+        if size is not None and len(within) >= size:
+            await self.close_dead_runs(conn, run_id)
+            within = await self._within(conn, pool)
+        mine = {name for holder, name, of in within if (holder, of) == (run_id, partition)}
+        asked = [name for name in wanted if name not in mine]
+        entering = asked[: admitted(size, len(within), interval, since)]
+        if entering:
+            parameters = [pool, run_id, partition, entering]
+            await conn.execute(self._queries.take_slots, parameters)
+        if entering and interval:
+            seconds = [CATCH_UP_SECONDS, interval * len(entering)]
+            await conn.execute(self._queries.next_slot, [*seconds, pool])
+        return [name for name in wanted if name in mine or name in entering]
+
+    async def _within(
+        self, conn: AsyncConnection[Any], pool: str
+    ) -> list[tuple[str, str, str | None]]:
+        return await (await conn.execute(self._queries.slots, [pool])).fetchall()
+
+    async def free_slots(
+        self,
+        conn: AsyncConnection[Any],
+        run_id: str,
+        pool: str | None,
+        names: Collection[str],
+        partition: str | None,
+    ) -> None:
+        """Leave a pool, or all of them."""
+        await conn.execute(self._queries.free_slots, [run_id, list(names), partition, pool])

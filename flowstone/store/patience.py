@@ -1,0 +1,28 @@
+"""How long a run waits for a database that does not answer."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import anyio
+
+#: Seconds a run waits for a database that went away, to restart for example.
+PATIENCE_SECONDS = 15.0
+_FIRST, _LONGEST = 0.02, 1.0
+
+
+class Patience:
+    """One time of trouble: longer and longer waits, until there have been enough."""
+
+    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
+        self._end = time.monotonic() + seconds
+        self._wait = _FIRST
+
+    async def wait(self) -> bool:
+        """Wait a little, not as long as others do; False, at once, when patience is over."""
+        if time.monotonic() >= self._end:
+            return False
+        await anyio.sleep(self._wait * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        self._wait = min(self._wait * 2, _LONGEST)
+        return True

@@ -1,0 +1,339 @@
+"""The statements by which a run writes: its lease, its claims and slots, and its rows."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import LiteralString
+
+from psycopg import sql
+
+from flowstone.store.queries import Queries
+
+#: The columns a run's own rows are inserted with, in order.
+DRAFT_COLUMNS: tuple[LiteralString, ...] = (
+    "id",
+    "asset_name",
+    "partition",
+    "run_id",
+    "status",
+    "upstream_assets",
+    "upstream_partitions",
+    "executor_node",
+    "attempt",
+    "started_at",
+    "completed_at",
+    "duration_ms",
+    "dependency_hash",
+    "code_version",
+    "data_version",
+    "inputs",
+    "causes",
+    "codec",
+    "value_size",
+    "content_digest",
+    "value_inline",
+    "value_location",
+    "metadata",
+    "error_type",
+    "error_message",
+    "error_traceback",
+    "attempts",
+)
+
+#: The columns that change after the insert, with the array type they are sent as.
+CHANGING: dict[LiteralString, LiteralString] = {
+    "status": "text",
+    "attempt": "int",
+    "started_at": "timestamptz",
+    "completed_at": "timestamptz",
+    "duration_ms": "double precision",
+    "dependency_hash": "text",
+    "code_version": "text",
+    "data_version": "text",
+    "inputs": "jsonb",
+    "causes": "jsonb",
+    "codec": "text",
+    "value_size": "bigint",
+    "content_digest": "text",
+    "value_inline": "bytea",
+    "value_location": "text",
+    "metadata": "jsonb",
+    "error_type": "text",
+    "error_message": "text",
+    "error_traceback": "text",
+    "attempts": "jsonb",
+}
+
+
+#: Where runs hear that they are asked to stop.
+CHANNEL = "flowstone_cancel"
+# A transaction of a process that was stopped must not keep a takeover out for long.
+_IDLE: LiteralString = "SET LOCAL idle_in_transaction_session_timeout = 5000"
+
+
+class RunQueries(Queries):
+    """All statements; these are the ones of runs."""
+
+    @cached_property
+    def insert_run(self) -> sql.Composed:
+        return self._compose(
+            "INSERT INTO {runs} ({run_columns}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        )
+
+    @cached_property
+    def finish_run(self) -> sql.Composed:
+        return self._compose(
+            "WITH given_up AS (DELETE FROM {leases} WHERE run_id = %(run)s RETURNING run_id),"
+            " left_pools AS (DELETE FROM {slots} WHERE run_id = %(run)s)"
+            " UPDATE {runs} r SET status = %(status)s, counts = %(counts)s,"
+            " completed_at = %(completed_at)s"
+            " FROM given_up WHERE r.run_id = given_up.run_id"
+        )
+
+    @cached_property
+    def take_lease(self) -> sql.Composed:
+        return self._compose(
+            "INSERT INTO {leases} (run_id, owner, boot, pid, process_start, lease_until)"
+            " VALUES (%s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 second')"
+        )
+
+    @cached_property
+    def renew_lease(self) -> sql.Composed:
+        """Gives whether the run is asked to stop."""
+        return self._compose(
+            "UPDATE {leases} SET lease_until = clock_timestamp() + %s * interval '1 second'"
+            " WHERE run_id = %s RETURNING cancel_requested_at IS NOT NULL"
+        )
+
+    @cached_property
+    def hold_lease(self) -> sql.Composed:
+        """Keeps a takeover out until the transaction ends; heartbeats go on."""
+        return self._compose("SELECT FROM {leases} WHERE run_id = %s FOR KEY SHARE")
+
+    @cached_property
+    def ask_to_stop(self) -> sql.Composed:
+        return self._compose(
+            "UPDATE {leases} SET cancel_requested_at ="
+            " coalesce(cancel_requested_at, clock_timestamp()) WHERE run_id = %s"
+        )
+
+    @cached_property
+    def tell_to_stop(self) -> sql.Composed:
+        """A hint: whoever does not hear it learns by renewing the lease."""
+        return sql.SQL("SELECT pg_notify({}, %s)").format(CHANNEL)
+
+    @cached_property
+    def suspects(self) -> sql.Composed:
+        """Runs of a boot, and those whose lease has run out, with what their process is known by.
+
+        Parameters: the boot, and a run that is none of them.
+        """
+        return self._compose(
+            "SELECT run_id, lease_until < clock_timestamp(), boot, pid, process_start FROM {leases}"
+            " WHERE (lease_until < clock_timestamp() OR boot = %s) AND run_id <> %s"
+        )
+
+    @cached_property
+    def lock_dead_runs(self) -> sql.Composed:
+        """Those whose process is gone, and those whose lease has run out, none that writes now."""
+        return self._compose(
+            "SELECT run_id FROM {leases}"
+            " WHERE run_id = ANY(%s) OR lease_until < clock_timestamp()"
+            ' ORDER BY run_id COLLATE "C" FOR UPDATE SKIP LOCKED'
+        )
+
+    @cached_property
+    def close_dead_runs(self) -> sql.Composed:
+        """Parameters: runs whose leases are locked, so that all they wrote is seen."""
+        return self._compose(
+            "WITH dead AS (DELETE FROM {leases} WHERE run_id = ANY(%s) RETURNING run_id),"
+            " left_pools AS (DELETE FROM {slots} s USING dead WHERE s.run_id = dead.run_id),"
+            " closed AS ("
+            "  UPDATE {materializations} m SET"
+            "    status = CASE m.status WHEN 'running' THEN 'failed' ELSE 'cancelled' END,"
+            "    completed_at = clock_timestamp(), updated_at = clock_timestamp(),"
+            "    error_type = 'RunLost', error_message = 'the run ended without a word'"
+            "  FROM dead WHERE m.run_id = dead.run_id"
+            "    AND m.status IN ('pending', 'running', 'waiting_approval'))"
+            " UPDATE {runs} r SET status = 'failed', completed_at = clock_timestamp()"
+            " FROM dead WHERE r.run_id = dead.run_id AND r.status = 'running'"
+        )
+
+    @cached_property
+    def written(self) -> sql.Composed:
+        return self._compose("SELECT written FROM {runs} WHERE run_id = %s")
+
+    def next_batch(self, run_id: str, number: int) -> sql.Composed:
+        """One round trip that takes the turn of a batch; the last statement counts.
+
+        Whoever takes the same turn waits here until the other one has committed or failed.
+        """
+        statement: LiteralString = (
+            "; WITH held AS (SELECT run_id FROM {leases} WHERE run_id = {run_id} FOR KEY SHARE)"
+            " UPDATE {runs} r SET written = {number} FROM held"
+            " WHERE r.run_id = held.run_id AND r.written = {number} - 1"
+        )
+        return sql.SQL(_IDLE + statement).format(
+            **self._tables, run_id=sql.Literal(run_id), number=sql.Literal(number)
+        )
+
+    def claim(self, partition: str | None) -> sql.Composed:
+        """Parameters: names, sorted, the partition, the run, and runs known to hold nothing.
+
+        A run without a lease never has one again, so what is known of it stays true; whether a
+        holder has one can't be asked here, where its claim may be newer than the snapshot.
+        """
+        return self._compose(
+            "INSERT INTO {current} AS c (asset_name, partition, claimed_by, fence)"
+            " SELECT w.name, %(partition)s, %(run)s, 1"
+            " FROM unnest(%(names)s::text[]) WITH ORDINALITY AS w (name, n) ORDER BY w.n"
+            " ON CONFLICT (asset_name, partition) DO UPDATE"
+            " SET claimed_by = excluded.claimed_by, fence = c.fence + 1"
+            " WHERE c.claimed_by IS NULL OR c.claimed_by = ANY(%(free)s::text[])"
+            " RETURNING c.asset_name, c.materialization_id, c.fence",
+            partition,
+        )
+
+    def heads(self, partition: str | None) -> sql.Composed:
+        """Who has the claims of those names, and what its process is known by."""
+        return self._compose(
+            "SELECT c.asset_name, c.materialization_id, c.fence, c.claimed_by,"
+            " l.run_id IS NOT NULL FROM {current} c LEFT JOIN {leases} l ON l.run_id = c.claimed_by"
+            " WHERE c.asset_name = ANY(%(names)s) AND {in_partition}",
+            partition,
+        )
+
+    def lock_heads(self, partition: str | None) -> sql.Composed:
+        """In the order of all statements that write several, so that none waits in a ring."""
+        return self._compose(
+            "SELECT FROM {current} WHERE asset_name = ANY(%(names)s) AND {in_partition}"
+            ' ORDER BY asset_name COLLATE "C" FOR NO KEY UPDATE',
+            partition,
+        )
+
+    def settle(self, partition: str | None) -> sql.Composed:
+        """What is current now, and the run's claims freed; gives who has others of those names.
+
+        Parameters: names, sorted, the ids that become current (None: only the claim is freed), the
+        partition and the run.
+        """
+        return self._compose(
+            "WITH settled AS ("
+            " INSERT INTO {current} AS c (asset_name, partition, materialization_id)"
+            "  SELECT w.name, %(partition)s, w.id"
+            "  FROM unnest(%(names)s::text[], %(ids)s::uuid[]) WITH ORDINALITY AS w (name, id, n)"
+            "  WHERE w.id IS NOT NULL OR EXISTS (SELECT FROM {current} h"
+            "   WHERE h.asset_name = w.name AND {in_partition} AND h.claimed_by = %(run)s)"
+            "  ORDER BY w.n"
+            " ON CONFLICT (asset_name, partition) DO UPDATE SET"
+            "  materialization_id = coalesce(excluded.materialization_id, c.materialization_id),"
+            "  claimed_by = nullif(c.claimed_by, %(run)s)"
+            " RETURNING c.asset_name, c.claimed_by)"
+            " SELECT asset_name, claimed_by FROM settled WHERE claimed_by IS NOT NULL",
+            partition,
+        )
+
+    @cached_property
+    def having_leases(self) -> sql.Composed:
+        return self._compose("SELECT run_id FROM {leases} WHERE run_id = ANY(%s) ORDER BY run_id")
+
+    @cached_property
+    def make_pool(self) -> sql.Composed:
+        return self._compose("INSERT INTO {pools} (name) VALUES (%s) ON CONFLICT DO NOTHING")
+
+    @cached_property
+    def lock_pool(self) -> sql.Composed:
+        """Gives how many seconds ago the rate admitted the next step; negative: it has yet to."""
+        return self._compose(
+            "SELECT extract(epoch FROM clock_timestamp() - next_at)::float8"
+            " FROM {pools} WHERE name = %s FOR NO KEY UPDATE"
+        )
+
+    @cached_property
+    def slots(self) -> sql.Composed:
+        """Who is in a pool, of the runs alive."""
+        return self._compose(
+            "SELECT s.run_id, s.asset_name, s.partition FROM {slots} s JOIN {leases} l"
+            " ON l.run_id = s.run_id WHERE s.pool = %s AND l.lease_until > clock_timestamp()"
+        )
+
+    @cached_property
+    def take_slots(self) -> sql.Composed:
+        return self._compose(
+            "INSERT INTO {slots} (pool, run_id, asset_name, partition)"
+            " SELECT %s, %s, name, %s FROM unnest(%s::text[]) AS w (name)"
+        )
+
+    @cached_property
+    def next_slot(self) -> sql.Composed:
+        """Parameters: seconds that may be caught up, seconds that entering takes, and the pool."""
+        return self._compose(
+            "UPDATE {pools} SET next_at ="
+            " greatest(next_at, clock_timestamp() - %s * interval '1 second')"
+            " + %s * interval '1 second' WHERE name = %s"
+        )
+
+    @cached_property
+    def free_slots(self) -> sql.Composed:
+        """Parameters: the run, the names, the partition, and a pool or None for all."""
+        return self._compose(
+            "DELETE FROM {slots} WHERE run_id = %s AND asset_name = ANY(%s)"
+            " AND partition IS NOT DISTINCT FROM %s AND pool = coalesce(%s, pool)"
+        )
+
+    @cached_property
+    def copy_drafts(self) -> sql.Composed:
+        return sql.SQL("COPY {table} ({names}) FROM STDIN").format(
+            table=self._tables["materializations"],
+            names=sql.SQL(", ").join(map(sql.Identifier, DRAFT_COLUMNS)),
+        )
+
+    @cached_property
+    def update_drafts(self) -> sql.Composed:
+        """Parameters: ids, the statuses the rows have now, then one array for each column."""
+        arrays = ["%s::uuid[]", "%s::text[]", *(f"%s::{kind}[]" for kind in CHANGING.values())]
+        return sql.SQL(
+            "UPDATE {table} m SET {assignments}, updated_at = clock_timestamp()"
+            " FROM unnest({arrays}) AS new (id, recorded, {names})"
+            " WHERE m.id = new.id AND m.status = new.recorded"
+        ).format(
+            table=self._tables["materializations"],
+            assignments=sql.SQL(", ").join(
+                sql.SQL("{0} = new.{0}").format(sql.Identifier(name)) for name in CHANGING
+            ),
+            arrays=sql.SQL(", ").join(map(sql.SQL, arrays)),
+            names=sql.SQL(", ").join(map(sql.Identifier, CHANGING)),
+        )
+
+    @cached_property
+    def copy_lineage(self) -> sql.Composed:
+        return self._compose(
+            "COPY {lineage} (materialization_id, upstream_id, parameter) FROM STDIN"
+        )
+
+    @cached_property
+    def copy_decisions(self) -> sql.Composed:
+        return self._compose(
+            "COPY {decisions} (run_id, asset_name, partition, kind, causes, materialization_id)"
+            " FROM STDIN"
+        )
+
+    @cached_property
+    def copy_logs(self) -> sql.Composed:
+        return self._compose(
+            "COPY {logs} (run_id, asset_name, partition, attempt, lines, left_out) FROM STDIN"
+        )
+
+    @cached_property
+    def insert_code(self) -> sql.Composed:
+        return self._compose(
+            "INSERT INTO {code} (version, definitions)"
+            " SELECT * FROM unnest(%s::text[], %s::jsonb[]) ON CONFLICT DO NOTHING"
+        )
+
+    @cached_property
+    def insert_definitions(self) -> sql.Composed:
+        return self._compose(
+            "INSERT INTO {definitions} (digest, source)"
+            " SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING"
+        )
