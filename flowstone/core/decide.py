@@ -2,13 +2,14 @@
 
 Every decision but one needs only the current versions. Where those don't fit, an earlier success
 may: ``draw`` then names the dependency hashes it has to know of, and is called again with what was
-found. Each call goes one such hop further down the graph.
+found. Each call goes one such hop further down the graph. What a current version was made of is
+needed to tell causes only, never to decide.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowstone.core.cause import Cause
 from flowstone.core.config import NO_CONFIG
@@ -45,20 +46,34 @@ class Known:
 
     ``current`` are the current versions by the name they are recorded under, invalidated ones
     included. ``history`` has what was looked for, None for what is not there. ``lost`` are the
-    materializations whose values were looked for and are not there.
+    materializations whose values were looked for and are not there, ``unread`` those that were
+    read without their ``inputs``.
     """
 
     current: Mapping[str, Materialization]
     history: dict[Wanted, Materialization | None] = field(default_factory=dict)
     lost: set[uuid.UUID] = field(default_factory=set)
+    unread: set[uuid.UUID] = field(default_factory=set)
+
+    def read(self, inputs: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
+        """Take in what current versions were made of."""
+        self.current = {
+            name: made.model_copy(update={"inputs": inputs[made.id]}) if made.id in inputs else made
+            for name, made in self.current.items()
+        }
+        self.unread.difference_update(inputs)
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A plan, and what has to be looked up in history before it is final."""
+    """A plan, and what has to be read before it is final.
+
+    That is earlier successes, and the ``inputs`` of materializations that causes are told against.
+    """
 
     plan: Plan
     wanted: list[Wanted]
+    unread: list[uuid.UUID]
 
 
 def draw(request: Request, known: Known) -> Drawn:
@@ -67,7 +82,13 @@ def draw(request: Request, known: Known) -> Drawn:
     for name in request.names():
         decisions.decide(name)
     plan = Plan(request, list(decisions.steps.values()), decisions.given)
-    return Drawn(plan, decisions.wanted)
+    unread = [
+        step.before.id
+        for step in (plan if known.unread else ())
+        if step.before is not None and step.before.id in known.unread
+        if step.action == "materialize" or step.origin
+    ]
+    return Drawn(plan, decisions.wanted, unread)
 
 
 def is_too_old(asset: AnyAsset, made: Materialization, now: dt.datetime | None) -> bool:
