@@ -85,8 +85,8 @@ def draw(request: Request, known: Known) -> Drawn:
     unread = [
         step.before.id
         for step in (plan if known.unread else ())
-        if step.before is not None and step.before.id in known.unread
-        if step.action == "materialize" or step.origin
+        if step.before is not None and (step.action == "materialize" or step.origin)
+        if step.before.id in known.unread
     ]
     return Drawn(plan, decisions.wanted, unread)
 
@@ -256,8 +256,12 @@ class _Decisions:
     def _action_outside(self, parameter: str, source: str) -> Action:
         """What becomes of an input outside the plan, taken as a parameter or not passed."""
         version = self.given.get(source)
-        lost = version is None or (parameter and version.id in self._known.lost)
+        lost = version is None or (parameter and self._is_lost(version))
         return "blocked" if lost else "reuse"
+
+    def _is_lost(self, made: Materialization) -> bool:
+        lost = self._known.lost  # mostly empty, and ids take their time to be hashed
+        return bool(lost) and made.id in lost
 
     def _current(self, asset: AnyAsset) -> Materialization | None:
         """The current version, or that of the first name it had before which has one."""
@@ -281,7 +285,7 @@ class _Decisions:
             causes.append(Cause("too_old", str(asset.max_age)))
         if state.code.version is None:
             causes.append(_CODE_UNKNOWN)
-        if made is not None and not asset.keep and made.id in self._known.lost:
+        if made is not None and not asset.keep and self._is_lost(made):
             causes.append(Cause("value_lost", "keep=False"))
         return causes
 
@@ -301,7 +305,7 @@ class _Decisions:
             causes = [*self._differences(state), *self._upstream(state)]
             return state.step("materialize", causes, may_cut_off=True)
         made = state.made
-        lost = made is not None and made.id in self._known.lost
+        lost = made is not None and self._is_lost(made)
         if state.agrees:
             if lost:
                 return state.step("materialize", [Cause("value_lost")])
@@ -312,7 +316,7 @@ class _Decisions:
             return state.step("reuse", causes, origin="accepted")
         earlier = self._earlier(state)
         if earlier is not None:
-            if earlier.id not in self._known.lost:
+            if not self._is_lost(earlier):
                 return state.step("reuse", causes, current=earlier, origin="history")
             causes = [*causes, Cause("value_lost")]
         return state.step("materialize", causes)
@@ -334,7 +338,7 @@ class _Decisions:
                 continue
             if not may_return(found, state.made):
                 continue
-            if found.id not in self._known.lost:
+            if not self._is_lost(found):
                 return found
             lost = lost or found
         return lost
