@@ -160,10 +160,10 @@ class MaterializationStore(Protocol):
     ) -> dict[str, Materialization]:
         """The current version of each asset that has one, as far as deciding needs it.
 
-        Inline values are not read along, nor are ``inputs``, ``causes``, ``metadata``, ``attempts``
-        and errors, which are empty here. One that was invalidated is there too, with status
-        ``stale``. The keys are the names asked for; a materialization may have been recorded under
-        a former name.
+        Inline values are not read along, nor are ``inputs``, ``causes``, ``metadata``,
+        ``attempts``, errors and what is upstream, all of which are empty here. One that was
+        invalidated is there too, with status ``stale``. The keys are the names asked for; a
+        materialization may have been recorded under a former name.
         """
         ...
 

@@ -144,24 +144,31 @@ def standing(row: Sequence[Any]) -> Materialization:
             "started_at": row[6],
             "completed_at": row[7],
             "duration_ms": row[8],
-            "upstream_assets": [],
-            "upstream_partitions": [],
             "dependency_hash": row[9],
             "code_version": row[10],
             "data_version": row[11],
-            "inputs": {},
-            "causes": [],
             "value": pointer,
-            "metadata": {},
-            "error_type": None,
-            "error_message": None,
-            "error_traceback": None,
-            "attempts": [],
             "executor_node": row[17],
             "inserted_at": row[18],
             "updated_at": row[19],
+            **undecisive(),
         },
     )
+
+
+def undecisive() -> dict[str, Any]:
+    """The fields that current versions are read without: empty."""
+    return {
+        "upstream_assets": [],
+        "upstream_partitions": [],
+        "inputs": {},
+        "causes": [],
+        "metadata": {},
+        "error_type": None,
+        "error_message": None,
+        "error_traceback": None,
+        "attempts": [],
+    }
 
 
 def _unchecked(kind: type[R], fields: dict[str, Any]) -> R:
