@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.context import Context
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from flowstone.core.context import Logger
     from flowstone.runner.executors.base import Job
     from flowstone.runner.executors.worker import Answer
-    from flowstone.runner.step import Arguments, Outcome
+    from flowstone.runner.step import Outcome
     from flowstone.values import Keeper
 
 #: Seconds that an idle process has to end when its executor is closed.
@@ -105,8 +106,7 @@ class _Setting:
 
     @classmethod
     def of_now(cls) -> _Setting:
-        path = [each for each in sys.path if isinstance(each, str)]
-        return cls(path, list(sys.argv), os.getcwd(), dict(os.environ))
+        return cls(list(map(str, sys.path)), list(sys.argv), str(Path.cwd()), dict(os.environ))
 
 
 class _Keepers:

@@ -6,33 +6,32 @@ import copyreg
 import functools
 import io
 import pickle
-import socket
 import struct
 import threading
 from collections import ChainMap
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from flowstone.core.asset import Asset
 from flowstone.runner.executors.naming import crossing
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer, Callable, Sequence
+    import socket
+    from collections.abc import Callable, MutableMapping, Sequence
 
 _HEAD = struct.Struct("<QI")
 _SIZE = struct.Struct("<Q")
 #: Pickles up to this size go in one piece with their head.
 _SMALL = 65_536
 
-_Reducers = dict[type, "Callable[[Any], Any]"]
-_OURS: _Reducers = {Asset: crossing}
+_OURS: MutableMapping[type, Callable[[Any], Any]] = {Asset: crossing}
 
 
 class Packed(NamedTuple):
     """A pickle, and the buffers it leaves out: the memory of arrays, which is not copied."""
 
     data: bytes
-    buffers: Sequence[Buffer]
+    buffers: Sequence[bytearray | pickle.PickleBuffer]
 
     def unpack(self) -> Any:
         """The object again; raises whatever its classes raise."""
@@ -40,7 +39,7 @@ class Packed(NamedTuple):
 
 
 class _Plain(pickle.Pickler):
-    dispatch_table = ChainMap(_OURS, copyreg.dispatch_table)
+    dispatch_table: ClassVar[Any] = ChainMap(_OURS, copyreg.dispatch_table)
 
 
 def pack(thing: object) -> Packed:
@@ -61,7 +60,7 @@ def pack(thing: object) -> Packed:
 
 
 def _pickled(kind: type[pickle.Pickler], thing: object) -> Packed:
-    buffers: list[Buffer] = []
+    buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()
     kind(file, protocol=5, buffer_callback=buffers.append).dump(thing)
     return Packed(file.getvalue(), buffers)
@@ -125,5 +124,5 @@ class Wire:
         return data
 
 
-def _raw(buffer: Any) -> Any:
+def _raw(buffer: bytearray | pickle.PickleBuffer) -> bytearray | memoryview:
     return buffer.raw() if isinstance(buffer, pickle.PickleBuffer) else buffer

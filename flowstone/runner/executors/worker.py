@@ -177,7 +177,7 @@ class _Lines(io.TextIOBase):
 
 def main(descriptor: int) -> None:
     """Answer calls until the run closes its end or is gone."""
-    faulthandler.enable(sys.__stderr__)
+    faulthandler.enable(2)
     end = socket.socket(fileno=descriptor)
     threading.Thread(target=_watch, args=[descriptor], name="run gone", daemon=True).start()
     _Here.wire = wire = Wire(end)
