@@ -18,23 +18,27 @@ if TYPE_CHECKING:
 
     from flowstone.core.asset import AnyAsset
 
-#: What only planning needs of an asset; it may hold half the program.
-_LEFT_OUT: dict[str, Any] = {
+#: What a call needs of an asset; the rest is for planning, and may hold half the program.
+_NEEDED = (
+    "name",
+    "fn",
+    "keep",
+    "share",
+    "io",
+    "validate",
+    "maker",
+    "outputs",
+    "__module__",
+    "__name__",
+    "__qualname__",
+)
+_BLANK: dict[str, Any] = {
+    "_names": None,
+    "_original": None,
     "parameters": (),
     "edges": [],
     "depends_on": [],
-    "extra": (),
-    "config": (),
-    "linked": (),
-    "observe": (),
-    "observers": (),
-    "ignore": (),
-    "metadata": {},
     "problems": [],
-    "resource_versions": {},
-    "_names": None,
-    "_original": None,
-    "__annotations__": {},
 }
 
 
@@ -148,10 +152,10 @@ def without_function(asset: AnyAsset) -> AnyAsset:
     if name_of(asset) is not None:
         return asset
     bare = Asset.__new__(Asset)
-    vars(bare).update(_needed(asset) | {"fn": None, "__wrapped__": None, "maker": None})
-    vars(bare).update(outputs={})
+    vars(bare).update(_needed(asset) | {"fn": None, "maker": None, "outputs": {}})
     return bare
 
 
 def _needed(asset: AnyAsset) -> dict[str, Any]:
-    return vars(asset) | _LEFT_OUT | {"returns": asset.returns}
+    state = {name: value for name, value in vars(asset).items() if name in _NEEDED}
+    return state | _BLANK | {"returns": asset.returns}

@@ -168,18 +168,25 @@ class _Elsewhere:
         if refused := refusal(asset):
             return describe(DefinitionError(refused))
         logger = next((a.logger for a in job.arguments.values() if isinstance(a, Context)), None)
+        # What ran here before may have left a thread that ended the process meanwhile.
+        self.prepare()
         try:
             request = self._request(job)
         except Exception as error:  # noqa: BLE001 - what can't be pickled raises anything
             msg = f"{asset.label} can't be called in a process: {describe(error).line}"
             return describe(DefinitionError(f"{msg}; use executor='thread'"))
         try:
-            self._wire.send(request)
-            job.arguments.clear()
-            return _outcome(self._answer(logger))
+            self._wire.send_packed(request)
+            outcome = _outcome(self._answer(logger))
         except (EOFError, OSError):
             msg = f"{job.label}: its process {self._end()}"
             return describe(WorkerDiedError(msg))
+        except BaseException:
+            self._end()  # the answer may be under way, and is not that of the next call
+            raise
+        if not isinstance(outcome, Lost):
+            job.arguments.clear()
+        return outcome
 
     def stop(self) -> bool:
         """Kill the process; the call ends then."""
@@ -215,20 +222,21 @@ class _Elsewhere:
                 raise
         self._wire = Wire(ours)
 
-    def _request(self, job: Job) -> Request:
+    def _request(self, job: Job) -> Packed:
         arguments = {name: _crossing(value) for name, value in job.arguments.items()}
-        return Request(self._keepers.packed(job.values), pack(Call(job.assets, arguments)))
+        call = pack(Call(job.assets, arguments))
+        return pack(Request(self._keepers.packed(job.values), call))
 
     def _answer(self, logger: Logger | None) -> Answer:
         while True:
             message = self._wire.receive().unpack()
-            if isinstance(message, Text):
-                if sys.stderr is not None:
+            # A stream or a logger that refuses a line fails nobody's call.
+            with contextlib.suppress(Exception):
+                if isinstance(message, Text):
                     sys.stderr.write(message.text)
-            elif isinstance(message, Logged):
-                if logger is not None:
+                elif isinstance(message, Logged) and logger is not None:
                     getattr(logger, message.method)(message.event, **message.fields)
-            else:
+            if not isinstance(message, Text | Logged):
                 answer: Answer = message
                 return answer
 

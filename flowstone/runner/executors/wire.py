@@ -10,7 +10,7 @@ import struct
 import threading
 from collections import ChainMap
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowstone.core.asset import Asset
 from flowstone.runner.executors.naming import crossing
@@ -38,8 +38,12 @@ class Packed(NamedTuple):
         return pickle.loads(self.data, buffers=self.buffers)  # noqa: S301 - from our own process
 
 
-class _Plain(pickle.Pickler):
-    dispatch_table: ClassVar[Any] = ChainMap(_OURS, copyreg.dispatch_table)
+def _taught(pickler: Any, table: MutableMapping[type, Any]) -> type[pickle.Pickler]:
+    """The pickler, which now knows how assets cross."""
+    return type("_Pickler", (pickler,), {"dispatch_table": ChainMap(_OURS, table)})
+
+
+_Plain = _taught(pickle.Pickler, copyreg.dispatch_table)
 
 
 def pack(thing: object) -> Packed:
@@ -69,9 +73,8 @@ def _pickled(kind: type[pickle.Pickler], thing: object) -> Packed:
 @functools.cache
 def _by_value() -> type[pickle.Pickler]:
     """Cloudpickle's pickler, which also takes functions and classes by value."""
-    pickler: type[Any] = import_module("cloudpickle").Pickler
-    table = ChainMap(_OURS, pickler.dispatch_table)
-    return type("_ByValue", (pickler,), {"dispatch_table": table})
+    pickler: Any = import_module("cloudpickle").Pickler
+    return _taught(pickler, pickler.dispatch_table)
 
 
 class Wire:

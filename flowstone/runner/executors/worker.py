@@ -25,13 +25,14 @@ from flowstone.values import handed_out
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import ReadableBuffer as Buffer
+
     from flowstone.core.asset import AnyAsset
     from flowstone.runner.step import Arguments, Outcome
     from flowstone.values import Keeper, Saved
 
 #: Seconds that a process has to end by itself when its run is gone.
 GRACE_SECONDS = 1.0
-_LINE = 8_192
 
 
 class Greeting(NamedTuple):
@@ -147,32 +148,30 @@ def _plain(value: object) -> object:
     return value if type(value) in kinds else repr(value)
 
 
-class _Lines(io.TextIOBase):
-    """Text that goes to the run line by line."""
-
-    encoding = "utf-8"
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._held: list[str] = []
-        self._size = 0
+class _Sent(io.RawIOBase):
+    """Sends what is written to the run; who asks for its number gets stdout's own."""
 
     def writable(self) -> bool:
+        """It is."""
         return True
 
-    def write(self, text: str) -> int:
-        with self._lock:
-            self._held.append(text)
-            self._size += len(text)
-            if "\n" in text or self._size > _LINE:
-                self.flush()
+    def write(self, data: Buffer, /) -> int:
+        """Send the text."""
+        text = bytes(data)
+        tell(Text(text.decode("utf-8", "replace")))
         return len(text)
 
-    def flush(self) -> None:
-        with self._lock:
-            text, self._held, self._size = "".join(self._held), [], 0
-        if text:
-            tell(Text(text))
+    def fileno(self) -> int:
+        """The number of stdout, which is the run's stderr."""
+        return 1
+
+
+def _stream() -> io.TextIOWrapper:
+    """A stream whose lines go to the run."""
+    buffer: Any = _Sent()
+    return io.TextIOWrapper(
+        buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True
+    )
 
 
 def main(descriptor: int) -> None:
@@ -184,7 +183,7 @@ def main(descriptor: int) -> None:
     try:
         greeting: Greeting = wire.receive().unpack()
         sys.argv = greeting.argv
-        sys.stdout, sys.stderr = _Lines(), _Lines()
+        sys.stdout, sys.stderr = _stream(), _stream()
         wire.send(os.getpid())
         while True:
             wire.send_packed(_answer(wire.receive().unpack()))
