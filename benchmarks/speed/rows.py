@@ -1,0 +1,99 @@
+"""The rows of a run as the floors write them: Flowstone's own, as text for COPY.
+
+Names are those of ``graphs``, so that nothing has to be escaped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NODE = f"bench:{os.getpid()}"
+
+#: What a row is inserted with; the other columns keep their defaults.
+COLUMNS = (
+    "id, asset_name, run_id, status, upstream_assets, upstream_partitions, executor_node,"
+    " started_at, completed_at, duration_ms, dependency_hash, code_version, data_version, inputs,"
+    " causes, codec, value_size, content_digest, value_inline"
+)
+COPY_ROWS = f"COPY flowstone_materializations ({COLUMNS}) FROM STDIN"
+COPY_EDGES = "COPY flowstone_lineage (materialization_id, upstream_id, parameter) FROM STDIN"
+COPY_CURRENT = "COPY flowstone_current (asset_name, materialization_id) FROM STDIN"
+
+
+@dataclass(slots=True)
+class Made:
+    """One thing made: its identifier, its data version, and the text of its row and edges."""
+
+    name: str
+    id: str
+    data_version: str
+    row: str
+    edges: str
+    changes: tuple[object, ...]
+
+
+def digest(text: str) -> str:
+    """Forty hexadecimal digits, as Flowstone's are."""
+    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
+
+
+def identifiers() -> str:
+    """A time-ordered UUID (RFC 9562, version 7), so that rows land at one end of an index."""
+    milliseconds, fraction = divmod((time.time_ns() << 12) // 1_000_000, 4096)
+    random = int.from_bytes(os.urandom(8), "big") >> 2
+    bits = f"{milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random:032x}"
+    return f"{bits[:8]}-{bits[8:12]}-{bits[12:16]}-{bits[16:20]}-{bits[20:]}"
+
+
+def running(run_id: str, name: str, id: str, inputs: list[str], began: float) -> str:  # noqa: A002 - the column's name
+    """The row of what has begun and not ended."""
+    listed, partitions = _arrays(inputs)
+    return (
+        f"{id}\t{name}\t{run_id}\trunning\t{listed}\t{partitions}\t{NODE}\t{_at(began)}"
+        f"\t\\N\t\\N\t\\N\t\\N\t\\N\t{{}}\t[]\t\\N\t\\N\t\\N\t\\N\n"
+    )
+
+
+def success(
+    run_id: str,
+    name: str,
+    id: str,  # noqa: A002 - the column's name
+    inputs: list[str],
+    made: Sequence[Made],
+    value: object,
+    began: float,
+    ended: float,
+) -> Made:
+    """What is recorded of a value: everything that Flowstone records of it."""
+    kept = str(value)
+    data_version, content = digest(f"int {kept}"), digest(kept)
+    upstream = ", ".join(f'"{each.name}": "{each.data_version}"' for each in made)
+    code_version = digest(name)
+    dependency_hash = digest(f"{name} {code_version} {upstream}")
+    inputs_json = f'{{"before": null, "config": {{}}, "outside": {{}}, "upstream": {{{upstream}}}}}'
+    took, end = max(ended - began, 0.0) * 1000, _at(ended)
+    listed, partitions = _arrays(inputs)
+    row = (
+        f"{id}\t{name}\t{run_id}\tsuccess\t{listed}\t{partitions}\t{NODE}\t{_at(began)}\t{end}"
+        f"\t{took}\t{dependency_hash}\t{code_version}\t{data_version}\t{inputs_json}"
+        f'\t[{{"kind": "never_made"}}]\tjson\t{len(kept)}\t{content}\t\\\\x{kept.encode().hex()}\n'
+    )
+    edges = "".join(f"{id}\t{each.id}\t{each.name}\n" for each in made)
+    changes = (id, end, took, dependency_hash, code_version, data_version, inputs_json, content)
+    return Made(name, id, data_version, row, edges, (*changes, kept.encode()))
+
+
+def _arrays(inputs: list[str]) -> tuple[str, str]:
+    return "{" + ",".join(inputs) + "}", "{" + ",".join(["NULL"] * len(inputs)) + "}"
+
+
+def _at(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
