@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     Ended = Callable[[str, Any], None]
 
 WIDTH = 16
-#: Calls handed to the threads, times their number: so that none waits for the loop.
-AHEAD = 4
 #: Nodes after which others have their turn on the loop.
-TURN = 32
+TURN = 8
 COPY_COMMIT = 256
 #: Where the data version stands in the columns of the table.
 _DATA_VERSION = 13
@@ -71,74 +69,69 @@ async def queued(
 
 
 class Threads:
-    """Threads that take calls from one queue, and hand back many results at a time."""
+    """Threads that share the state of one run, so that none hands a node to another and waits.
 
-    def __init__(self, body: Body, back: Callable[[str, Any, float], None]) -> None:
-        self._body, self._back = body, back
-        self._calls: queue.SimpleQueue[tuple[str, list[Any]] | None] = queue.SimpleQueue()
-        self._results: deque[tuple[str, Any, float]] = deque()
-        self._told = False
-        self._loop = asyncio.get_running_loop()
+    Only one thread is being woken at any time, and it wakes the next if there is more to do: short
+    bodies are called by few threads, long ones by all.
+    """
+
+    def __init__(self, graph: Graph, body: Body, begun: Begun, ended: Ended) -> None:
+        self._graph, self._body, self._begun, self._ended = graph, body, begun, ended
+        self._after = dependents(graph)
+        self._waiting = {name: len(needs) for name, needs in graph.items()}
+        self._values: dict[str, Any] = {}
+        self._ready: deque[str] = deque(sources(graph))
+        self._lock, self._gate = threading.Lock(), queue.SimpleQueue[bool]()
+        self._waking = False
+        self._done = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Call the body for every node."""
         for _ in range(WIDTH):
             threading.Thread(target=self._work, daemon=True).start()
+        self._wake()
+        await self._done
 
-    def submit(self, name: str, arguments: list[Any]) -> None:
-        """Call the body with these in one of the threads."""
-        self._calls.put((name, arguments))
-
-    def close(self) -> None:
-        """End the threads."""
-        for _ in range(WIDTH):
-            self._calls.put(None)
+    def _wake(self) -> None:
+        if not self._waking:
+            self._waking = True
+            self._gate.put(True)  # noqa: FBT003 - whether to go on
 
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            name, arguments = call
-            value = self._body(*arguments)
-            self._results.append((name, value, time.time()))
-            if not self._told:
-                self._told = True
-                self._loop.call_soon_threadsafe(self._drain)
+        while self._gate.get():
+            self._waking = False  # before looking: what comes later wakes again
+            while (name := self._next()) is not None:
+                value = self._body(*[self._values[each] for each in self._graph[name]])
+                self._take(name, value)
 
-    def _drain(self) -> None:
-        self._told = False  # before taking: what comes later calls again
-        while self._results:
-            self._back(*self._results.popleft())
+    def _next(self) -> str | None:
+        with self._lock:
+            if not self._ready:
+                return None
+            name = self._ready.popleft()
+            self._begun(name)
+            if self._ready:
+                self._wake()
+            return name
+
+    def _take(self, name: str, value: Any) -> None:
+        with self._lock:
+            self._values[name] = value
+            self._ended(name, value)
+            for each in self._after[name]:
+                self._waiting[each] -= 1
+                if not self._waiting[each]:
+                    self._ready.append(each)
+            if len(self._values) == len(self._graph):
+                for _ in range(WIDTH):
+                    self._gate.put(False)  # noqa: FBT003 - whether to go on
+                loop = self._done.get_loop()
+                loop.call_soon_threadsafe(self._done.set_result, None)
 
 
-async def threaded(graph: Graph, body: Body, begun: Begun, ended: Callable[..., None]) -> None:
+async def threaded(graph: Graph, body: Body, begun: Begun, ended: Ended) -> None:
     """Call the body for every node, ``WIDTH`` at once, in threads."""
-    after, waiting = dependents(graph), {name: len(needs) for name, needs in graph.items()}
-    values: dict[str, Any] = {}
-    ready: deque[str] = deque(sources(graph))
-    done = asyncio.get_running_loop().create_future()
-    going = 0
-
-    def fill() -> None:
-        nonlocal going
-        while ready and going < AHEAD * WIDTH:
-            name = ready.popleft()
-            going += 1
-            begun(name)
-            threads.submit(name, [values[each] for each in graph[name]])
-
-    def back(name: str, value: Any, when: float) -> None:
-        nonlocal going
-        going -= 1
-        values[name] = value
-        ended(name, value, when)
-        for each in after[name]:
-            waiting[each] -= 1
-            if not waiting[each]:
-                ready.append(each)
-        fill()
-        if len(values) == len(graph):
-            done.set_result(None)
-
-    threads = Threads(body, back)
-    fill()
-    await done
-    threads.close()
+    await Threads(graph, body, begun, ended).run()
 
 
 async def recorded(url: str, graph: Graph, body: Body, *, in_threads: bool) -> float:
@@ -197,8 +190,8 @@ def copied(url: str, graph: Graph) -> float:
     made: dict[str, rows.Made] = {}
     for name, needs in graph.items():
         upstream = [made[each] for each in needs]
-        id_ = rows.identifiers()
-        made[name] = rows.success(run, name, id_, needs, upstream, 1, now, now)
+        id_, code = rows.identifier(), rows.digest(name)
+        made[name] = rows.success(run, name, id_, needs, code, upstream, 1, now, now)
     every = list(made.values())
     batches = [every[at : at + COPY_COMMIT] for at in range(0, len(every), COPY_COMMIT)]
     texts = [

@@ -6,8 +6,10 @@ Names are those of ``graphs``, so that nothing has to be escaped.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import os
+import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -45,12 +47,12 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
 
-def identifiers() -> str:
+def identifier() -> str:
     """A time-ordered UUID (RFC 9562, version 7), so that rows land at one end of an index."""
     milliseconds, fraction = divmod((time.time_ns() << 12) // 1_000_000, 4096)
-    random = int.from_bytes(os.urandom(8), "big") >> 2
-    bits = f"{milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random:032x}"
-    return f"{bits[:8]}-{bits[8:12]}-{bits[12:16]}-{bits[16:20]}-{bits[20:]}"
+    high = f"{milliseconds:012x}"
+    low = f"{2 << 62 | random.getrandbits(62):016x}"
+    return f"{high[:8]}-{high[8:]}-7{fraction:03x}-{low[:4]}-{low[4:]}"
 
 
 def running(run_id: str, name: str, id: str, inputs: list[str], began: float) -> str:  # noqa: A002 - the column's name
@@ -67,6 +69,7 @@ def success(
     name: str,
     id: str,  # noqa: A002 - the column's name
     inputs: list[str],
+    code_version: str,
     made: Sequence[Made],
     value: object,
     began: float,
@@ -76,7 +79,6 @@ def success(
     kept = str(value)
     data_version, content = digest(f"int {kept}"), digest(kept)
     upstream = ", ".join(f'"{each.name}": "{each.data_version}"' for each in made)
-    code_version = digest(name)
     dependency_hash = digest(f"{name} {code_version} {upstream}")
     inputs_json = f'{{"before": null, "config": {{}}, "outside": {{}}, "upstream": {{{upstream}}}}}'
     took, end = max(ended - began, 0.0) * 1000, _at(ended)
@@ -96,4 +98,10 @@ def _arrays(inputs: list[str]) -> tuple[str, str]:
 
 
 def _at(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1_000_000):06d}+00"
+
+
+@functools.lru_cache
+def _second(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")

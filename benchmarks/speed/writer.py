@@ -67,11 +67,13 @@ class Writer:
         conn.prepare_threshold = None  # several commands in one text can't be prepared
         self._conn, self._graph, self._claims = conn, graph, claims
         self._run = secrets.token_hex(8)
+        self._code = {name: rows.digest(name) for name in graph}
         self._made: dict[str, rows.Made] = {}
         self._ended: list[rows.Made] = []
         self._active: dict[str, tuple[str, float]] = {}
         self._recorded: set[str] = set()
         self._wake, self._closed = asyncio.Event(), asyncio.Event()
+        self._called, self._loop = False, asyncio.get_running_loop()
 
     def known(self, name: str, id: str, data_version: str) -> None:  # noqa: A002 - the column's name
         """An earlier run has made this."""
@@ -86,22 +88,22 @@ class Writer:
 
     def begun(self, name: str) -> None:
         """A function is about to be called."""
-        self._active[name] = (rows.identifiers(), time.time())
-        self._wake.set()
+        self._active[name] = (rows.identifier(), time.time())
+        self._call()
 
-    def ended(self, name: str, value: object, ended: float | None = None) -> None:
+    def ended(self, name: str, value: object) -> None:
         """A function has returned; its row is written before those of what reads it."""
         id_, began = self._active.pop(name)
         inputs = self._graph[name]
         upstream = [self._made[each] for each in inputs]
-        when = time.time() if ended is None else ended
-        made = rows.success(self._run, name, id_, inputs, upstream, value, began, when)
+        code, now = self._code[name], time.time()
+        made = rows.success(self._run, name, id_, inputs, code, upstream, value, began, now)
         self._made[name] = made
         self._ended.append(made)
-        self._wake.set()
+        self._call()
 
     def close(self) -> None:
-        """Let ``write`` return once all is durable."""
+        """Let ``write`` return once all is durable; called on the loop."""
         self._closed.set()
         self._wake.set()
 
@@ -112,19 +114,27 @@ class Writer:
             await self._wake.wait()
             await asyncio.wait([closed], timeout=LINGER)
             self._wake.clear()
+            self._called = False  # before looking: what comes later calls again
             await self._batch()
         while self._ended:
             await self._batch()
         async with self._conn.transaction():
             await self._conn.execute(self._say(_FINISH))
 
+    def _call(self) -> None:
+        """Wake the writer, from whatever thread."""
+        if not self._called:
+            self._called = True
+            self._loop.call_soon_threadsafe(self._wake.set)
+
     async def _batch(self) -> None:
-        batch, self._ended = self._ended[:BATCH], self._ended[BATCH:]
+        batch = self._ended[:BATCH]
+        del self._ended[:BATCH]  # in place: threads may add meanwhile
         fresh = [made for made in batch if made.id not in self._recorded]
         known = [made for made in batch if made.id in self._recorded]
         begun = [
             (name, id_, began)
-            for name, (id_, began) in self._active.items()
+            for name, (id_, began) in list(self._active.items())
             if id_ not in self._recorded
         ]
         self._recorded.update(id_ for _, id_, _ in begun)
@@ -143,7 +153,7 @@ class Writer:
         if batch:
             stand = self._say(_STAND_CLAIMED if self._claims else _STAND)
             order = sorted(batch, key=lambda made: made.name)
-            names, ids = (",".join(column) for column in zip(*((m.name, m.id) for m in order)))
+            names, ids = (",".join(column) for column in zip(*((m.name, m.id) for m in order), strict=True))
             await self._conn.execute(stand, [f"{{{names}}}", f"{{{ids}}}"])
         await self._conn.execute("COMMIT")
 
