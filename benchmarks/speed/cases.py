@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchmarks.speed.cold import GRAPH
 from benchmarks.speed.graphs import below
 from benchmarks.speed.sample import Task
 
 _MANY_ROUNDS = 100
+#: Sizes of a trial.
+_TINY = {"chain": (20,), "fan": (20,), "layers": (3, 10), "apart": (4,)}
 
 
 @dataclass(frozen=True)
@@ -40,31 +43,56 @@ class Case:
     size: int
     contestants: list[Contestant]
     rounds: int = _MANY_ROUNDS
+    is_trial: bool = False
+
+    @property
+    def is_start(self) -> bool:
+        """Whether whole processes are measured."""
+        return self.workload == "W8"
 
 
 def cases(*, smoke: bool = False) -> list[Case]:
     """All that is measured, with sizes for a trial if it is one."""
-    small = {"chain": (20,), "fan": (20,), "layers": (3, 10), "apart": (4,)}
+    if not smoke:
+        return _all({})
+    first = {case.workload: case for case in reversed(_all(_TINY))}
+    return [_small(case) for case in reversed(first.values())]
+
+
+def _all(tiny: dict[str, tuple[int, ...]]) -> list[Case]:
+    """All that is measured; graphs whose name is among ``tiny`` get those sizes."""
 
     def shaped(name: str, *sizes: int) -> tuple[Any, ...]:
-        return (name, *(small[name] if smoke else sizes))
+        return (name, *tiny.get(name, sizes))
 
     wide, deep = shaped("layers", 10, 100), shaped("layers", 100, 100)
-    sizes = (20,) if smoke else (300, 1_000, 10_000, 100_000)
     return [
-        *(
-            _recorded("W1", "chain", shaped("chain", n))
-            for n in (sizes[:1] if smoke else sizes[:2])
-        ),
-        *(_recorded("W2", "one, many, one", shaped("fan", n)) for n in sizes[:3]),
-        *([] if smoke else [_largest(sizes[3])]),
+        _recorded("W1", "chain", shaped("chain", 300)),
+        _recorded("W1", "chain", shaped("chain", 1_000)),
+        _recorded("W2", "one, many, one", shaped("fan", 300)),
+        _recorded("W2", "one, many, one", shaped("fan", 1_000)),
+        _recorded("W2", "one, many, one", shaped("fan", 10_000)),
+        _largest(shaped("fan", 100_000)),
         _cold_code(_recorded("W3", "ten layers of 100", wide)),
         _unchanged(wide),
-        *(_changed(wide, n) for n in ((1,) if smoke else (1, 10, 100))),
+        *(_changed(wide, n) for n in (1, 10, 100)),
         _building(deep),
-        *([] if smoke else [replace(_building(("layers", 1000, 100)), rounds=3)]),
+        replace(_building(shaped("layers", 1_000, 100)), rounds=3),
         _sleeping(shaped("apart", 200)),
+        _starting(),
     ]
+
+
+def _small(case: Case) -> Case:
+    """Without what costs seconds and shows little that is new."""
+    left_out = ("Flowstone, by command line", "Flowstone, embedded server, at rest")
+    threads = () if case.workload == "W2" else (", threads",)
+    kept = [
+        each
+        for each in case.contestants
+        if each.name not in left_out and not each.name.endswith((*threads, "never read", "warm"))
+    ]
+    return replace(case, contestants=kept, is_trial=True)
 
 
 def _recorded(workload: str, title: str, shape: tuple[Any, ...], body: str = "one") -> Case:
@@ -81,15 +109,15 @@ def _recorded(workload: str, title: str, shape: tuple[Any, ...], body: str = "on
     return Case(workload, f"{title}: {size:,}", size, found)
 
 
-def _largest(width: int) -> Case:
-    case = _recorded("W2", "one, many, one", ("fan", width))
+def _largest(shape: tuple[Any, ...]) -> Case:
+    case = _recorded("W2", "one, many, one", shape)
     few = [each for each in case.contestants if each.name in ("copy", "floor+", "Flowstone")]
     return replace(case, contestants=few, rounds=1)
 
 
 def _cold_code(case: Case) -> Case:
     """Also with code that was never read before."""
-    [ours] = [each for each in case.contestants if each.name == "Flowstone"]
+    ours = next(each for each in case.contestants if each.name == "Flowstone")
     cold = replace(ours, name="Flowstone, code never read", before="new")
     return replace(case, contestants=[*case.contestants, cold])
 
@@ -109,7 +137,8 @@ def _changed(shape: tuple[Any, ...], changed: int) -> Case:
     task = replace(task, made=affected)
     floor = Contestant("floor+", replace(task, what="remake"), before="remade")
     ours = Contestant("Flowstone", task, "floor+", before="remade")
-    return Case("W5", f"W3, {changed} of its sources changed", affected, [floor, ours])
+    title = f"W3, {len(task.sources())} of its sources changed: {affected:,}"
+    return Case("W5", title, affected, [floor, ours])
 
 
 def _building(shape: tuple[Any, ...]) -> Case:
@@ -142,3 +171,19 @@ def _against_bare(contestant: Contestant) -> Contestant:
     where = ", threads" if contestant.task.style == "def" else ""
     is_bare = contestant.task.what == "bare"
     return replace(contestant, against="" if is_bare else f"bare queue{where}")
+
+
+def _starting() -> Case:
+    names = {
+        "floor": "floor",
+        "running": "Flowstone, running server",
+        "command_line": "Flowstone, by command line",
+        "embedded": "Flowstone, embedded server, warm",
+        "stopped": "Flowstone, embedded server, at rest",
+        "first": "Flowstone, the first time ever",
+    }
+    found = [
+        Contestant(name, Task(what, ("apart", 3)), "" if what == "floor" else names["floor"])
+        for what, name in names.items()
+    ]
+    return Case("W8", "cold start of a process for three assets", len(GRAPH), found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 import statistics
 import time
 from contextlib import contextmanager
@@ -12,13 +14,14 @@ import anyio
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from benchmarks.speed.graphs import Graph
 from flowstone import Flowstone
 from flowstone.store.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
+
+    from benchmarks.speed.graphs import Graph
 
 _SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
 _HISTORY = "runs, leases, materializations, lineage, current, decisions, audit"
@@ -63,7 +66,14 @@ def served(folder: Path, dsn: str | None) -> Iterator[str]:
             yield url
     finally:
         if server is not None:
-            server.stop()
+            dispose(server)
+
+
+def dispose(server: EmbeddedServer) -> None:
+    """Stop a server, and remove its data where they don't lie in its home."""
+    server.stop()
+    if os.geteuid() == 0:
+        shutil.rmtree(server.data.parent.parent, ignore_errors=True)
 
 
 @contextmanager

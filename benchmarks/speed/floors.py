@@ -13,11 +13,13 @@ import psycopg
 import rustworkx as rx
 
 from benchmarks.speed import rows
-from benchmarks.speed.graphs import Graph, below, dependents, sources
+from benchmarks.speed.graphs import below, dependents, sources
 from benchmarks.speed.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from benchmarks.speed.graphs import Graph
 
     Body = Callable[..., Any]
     Begun = Callable[[str], None]
@@ -190,8 +192,8 @@ def copied(url: str, graph: Graph) -> float:
     made: dict[str, rows.Made] = {}
     for name, needs in graph.items():
         upstream = [made[each] for each in needs]
-        id_, code = rows.identifier(), rows.digest(name)
-        made[name] = rows.success(run, name, id_, needs, code, upstream, 1, now, now)
+        it = rows.Begun(run, name, rows.identifier(), needs, rows.digest(name), now)
+        made[name] = rows.success(it, upstream, 1, now)
     every = list(made.values())
     batches = [every[at : at + COPY_COMMIT] for at in range(0, len(every), COPY_COMMIT)]
     texts = [

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from benchmarks.speed.graphs import Graph
 from flowstone import AssetGraph, Flowstone, asset
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
+
+    from benchmarks.speed.graphs import Graph
 
 #: Functions of one file.
 PER_FILE = 1000
@@ -48,7 +49,8 @@ def write(
         annotated: whether inputs and result say that they are ``int``.
         changed: the nodes that return another value than usual.
     """
-    nodes, modules = iter(graph.items()), []
+    nodes = iter(graph.items())
+    modules: list[str] = []
     while part := list(islice(nodes, PER_FILE)):
         name = f"pipeline_{len(modules)}"
         first = "import asyncio\nimport time\n\nfrom flowstone import asset\n"

@@ -91,23 +91,31 @@ class Result:
         samples = self.samples[contestant.name]
         seconds = [sample.seconds for sample in samples]
         median = self.median(contestant.name)
-        against = ""
-        if contestant.against:
-            against = f"{median / self.median(contestant.against):.2f} x {contestant.against}"
-        if samples[-1].statements:
-            against += f", {samples[-1].statements} statements"
         return [
             contestant.name,
             _time(median),
             f"{_time(min(seconds))} to {_time(max(seconds))}",
             str(len(seconds)),
-            f"{median / self.case.size * _US:,.1f} us",
-            against,
+            f"{median / self.case.size * _US:,.1f} us" if not self.case.is_start else "",
+            self._comparison(contestant, median),
             self._memory(samples),
         ]
 
+    def _comparison(self, contestant: Contestant, median: float) -> str:
+        words = []
+        if contestant.against:
+            other = self.median(contestant.against)
+            words.append(f"{median / other:.2f} x {contestant.against}")
+            if self.case.is_start:
+                words.append(f"{median - other:+.2f} s")
+        if statements := self.samples[contestant.name][-1].statements:
+            words.append(f"{statements} statements")
+        return ", ".join(words)
+
     def _memory(self, samples: Sequence[Sample]) -> str:
         peak = statistics.median(sample.peak for sample in samples)
+        if not peak:
+            return ""
         more = statistics.median(sample.peak - sample.before for sample in samples)
         each = f", {more * 1024 / self.case.size:.1f} kB each" if self.case.size >= _LARGE else ""
         return f"{peak:.0f} MiB{each}"

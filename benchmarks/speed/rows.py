@@ -31,15 +31,30 @@ COPY_CURRENT = "COPY flowstone_current (asset_name, materialization_id) FROM STD
 
 
 @dataclass(slots=True)
+class Begun:
+    """What was begun and when, with all that is known of it by then."""
+
+    run_id: str
+    name: str
+    id: str
+    inputs: list[str]
+    code_version: str
+    began: float
+
+
+@dataclass(slots=True)
 class Made:
-    """One thing made: its identifier, its data version, and the text of its row and edges."""
+    """What was made: its data version, and the texts of its row and edges.
+
+    ``changes`` are the columns that a row gets which was recorded when it was begun.
+    """
 
     name: str
     id: str
     data_version: str
-    row: str
-    edges: str
-    changes: tuple[object, ...]
+    row: str = ""
+    edges: str = ""
+    changes: tuple[object, ...] = ()
 
 
 def digest(text: str) -> str:
@@ -55,42 +70,34 @@ def identifier() -> str:
     return f"{high[:8]}-{high[8:]}-7{fraction:03x}-{low[:4]}-{low[4:]}"
 
 
-def running(run_id: str, name: str, id: str, inputs: list[str], began: float) -> str:  # noqa: A002 - the column's name
+def running(it: Begun) -> str:
     """The row of what has begun and not ended."""
-    listed, partitions = _arrays(inputs)
+    listed, partitions = _arrays(it.inputs)
     return (
-        f"{id}\t{name}\t{run_id}\trunning\t{listed}\t{partitions}\t{NODE}\t{_at(began)}"
-        f"\t\\N\t\\N\t\\N\t\\N\t\\N\t{{}}\t[]\t\\N\t\\N\t\\N\t\\N\n"
+        f"{it.id}\t{it.name}\t{it.run_id}\trunning\t{listed}\t{partitions}\t{NODE}"
+        f"\t{_at(it.began)}\t\\N\t\\N\t\\N\t\\N\t\\N\t{{}}\t[]\t\\N\t\\N\t\\N\t\\N\n"
     )
 
 
-def success(
-    run_id: str,
-    name: str,
-    id: str,  # noqa: A002 - the column's name
-    inputs: list[str],
-    code_version: str,
-    made: Sequence[Made],
-    value: object,
-    began: float,
-    ended: float,
-) -> Made:
+def success(it: Begun, upstream: Sequence[Made], value: object, ended: float) -> Made:
     """What is recorded of a value: everything that Flowstone records of it."""
     kept = str(value)
     data_version, content = digest(f"int {kept}"), digest(kept)
-    upstream = ", ".join(f'"{each.name}": "{each.data_version}"' for each in made)
-    dependency_hash = digest(f"{name} {code_version} {upstream}")
-    inputs_json = f'{{"before": null, "config": {{}}, "outside": {{}}, "upstream": {{{upstream}}}}}'
-    took, end = max(ended - began, 0.0) * 1000, _at(ended)
-    listed, partitions = _arrays(inputs)
+    versions = ", ".join(f'"{each.name}": "{each.data_version}"' for each in upstream)
+    dependency_hash = digest(f"{it.name} {it.code_version} {versions}")
+    inputs = f'{{"before": null, "config": {{}}, "outside": {{}}, "upstream": {{{versions}}}}}'
+    took, end = max(ended - it.began, 0.0) * 1000, _at(ended)
+    listed, partitions = _arrays(it.inputs)
     row = (
-        f"{id}\t{name}\t{run_id}\tsuccess\t{listed}\t{partitions}\t{NODE}\t{_at(began)}\t{end}"
-        f"\t{took}\t{dependency_hash}\t{code_version}\t{data_version}\t{inputs_json}"
-        f'\t[{{"kind": "never_made"}}]\tjson\t{len(kept)}\t{content}\t\\\\x{kept.encode().hex()}\n'
+        f"{it.id}\t{it.name}\t{it.run_id}\tsuccess\t{listed}\t{partitions}\t{NODE}"
+        f"\t{_at(it.began)}\t{end}\t{took}\t{dependency_hash}\t{it.code_version}"
+        f'\t{data_version}\t{inputs}\t[{{"kind": "never_made"}}]\tjson\t{len(kept)}\t{content}'
+        f"\t\\\\x{kept.encode().hex()}\n"
     )
-    edges = "".join(f"{id}\t{each.id}\t{each.name}\n" for each in made)
-    changes = (id, end, took, dependency_hash, code_version, data_version, inputs_json, content)
-    return Made(name, id, data_version, row, edges, (*changes, kept.encode()))
+    edges = "".join(f"{it.id}\t{each.id}\t{each.name}\n" for each in upstream)
+    hashes = (dependency_hash, it.code_version, data_version)
+    changes = (it.id, end, took, *hashes, inputs, content, kept.encode())
+    return Made(it.name, it.id, data_version, row, edges, changes)
 
 
 def _arrays(inputs: list[str]) -> tuple[str, str]:

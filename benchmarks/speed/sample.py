@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import resource
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,7 +47,7 @@ class Task:
     def sources(self) -> list[str]:
         """The sources that changed, evenly apart."""
         every = graphs.sources(self.graph)
-        return every[:: len(every) // self.changed][: self.changed] if self.changed else []
+        return every[:: max(len(every) // self.changed, 1)] if self.changed else []
 
 
 @dataclass(frozen=True)
@@ -168,9 +167,9 @@ def peak() -> float:
 
     Not that of ``getrusage`` on Linux, which a process inherits from the one that started it.
     """
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text(encoding="ascii").partition("VmHWM:")[2].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MB
 
 

@@ -1,4 +1,4 @@
-"""The floor's one writer: group commit that trails the run, in as few statements as there can be."""
+"""The floor's one writer: group commit that trails the run, in few statements."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from psycopg import AsyncConnection
-
 from benchmarks.speed import rows
-from benchmarks.speed.graphs import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from psycopg import AsyncConnection
+
+    from benchmarks.speed.graphs import Graph
 
 LINGER = 0.002
 BATCH = 1000
@@ -70,14 +71,14 @@ class Writer:
         self._code = {name: rows.digest(name) for name in graph}
         self._made: dict[str, rows.Made] = {}
         self._ended: list[rows.Made] = []
-        self._active: dict[str, tuple[str, float]] = {}
+        self._active: dict[str, rows.Begun] = {}
         self._recorded: set[str] = set()
         self._wake, self._closed = asyncio.Event(), asyncio.Event()
         self._called, self._loop = False, asyncio.get_running_loop()
 
     def known(self, name: str, id: str, data_version: str) -> None:  # noqa: A002 - the column's name
         """An earlier run has made this."""
-        self._made[name] = rows.Made(name, id, data_version, "", "", ())
+        self._made[name] = rows.Made(name, id, data_version)
 
     async def start(self, names: Iterable[str]) -> None:
         """Record the run, its lease, and its claims of what it will make."""
@@ -88,16 +89,17 @@ class Writer:
 
     def begun(self, name: str) -> None:
         """A function is about to be called."""
-        self._active[name] = (rows.identifier(), time.time())
+        inputs, code = self._graph[name], self._code[name]
+        self._active[name] = rows.Begun(
+            self._run, name, rows.identifier(), inputs, code, time.time()
+        )
         self._call()
 
     def ended(self, name: str, value: object) -> None:
         """A function has returned; its row is written before those of what reads it."""
-        id_, began = self._active.pop(name)
-        inputs = self._graph[name]
-        upstream = [self._made[each] for each in inputs]
-        code, now = self._code[name], time.time()
-        made = rows.success(self._run, name, id_, inputs, code, upstream, value, began, now)
+        begun = self._active.pop(name)
+        upstream = [self._made[each] for each in begun.inputs]
+        made = rows.success(begun, upstream, value, time.time())
         self._made[name] = made
         self._ended.append(made)
         self._call()
@@ -132,16 +134,9 @@ class Writer:
         del self._ended[:BATCH]  # in place: threads may add meanwhile
         fresh = [made for made in batch if made.id not in self._recorded]
         known = [made for made in batch if made.id in self._recorded]
-        begun = [
-            (name, id_, began)
-            for name, (id_, began) in list(self._active.items())
-            if id_ not in self._recorded
-        ]
-        self._recorded.update(id_ for _, id_, _ in begun)
-        text = "".join(made.row for made in fresh) + "".join(
-            rows.running(self._run, name, id_, self._graph[name], began)
-            for name, id_, began in begun
-        )
+        begun = [each for each in list(self._active.values()) if each.id not in self._recorded]
+        self._recorded.update(each.id for each in begun)
+        text = "".join([*(made.row for made in fresh), *map(rows.running, begun)])
         if not batch and not text:
             return
         await self._conn.execute(self._say(_HOLD))
@@ -153,7 +148,9 @@ class Writer:
         if batch:
             stand = self._say(_STAND_CLAIMED if self._claims else _STAND)
             order = sorted(batch, key=lambda made: made.name)
-            names, ids = (",".join(column) for column in zip(*((m.name, m.id) for m in order), strict=True))
+            names, ids = (
+                ",".join(column) for column in zip(*((m.name, m.id) for m in order), strict=True)
+            )
             await self._conn.execute(stand, [f"{{{names}}}", f"{{{ids}}}"])
         await self._conn.execute("COMMIT")
 
