@@ -50,6 +50,17 @@ class Case:
         """Whether whole processes are measured."""
         return self.workload == "W8"
 
+    @property
+    def asked(self) -> Task:
+        """What its peers are asked for."""
+        return self.contestants[0].task
+
+    def against(self, peers: list[str]) -> Case:
+        """Together with these, each a contestant that is compared with Flowstone."""
+        ours = next(each.name for each in self.contestants if each.name.startswith("Flowstone"))
+        more = [Contestant(name, replace(self.asked, what="peer"), ours) for name in peers]
+        return replace(self, contestants=[*self.contestants, *more])
+
 
 def cases(*, smoke: bool = False) -> list[Case]:
     """All that is measured, with sizes for a trial if it is one."""
@@ -98,7 +109,7 @@ def _small(case: Case) -> Case:
 def _recorded(workload: str, title: str, shape: tuple[Any, ...], body: str = "one") -> Case:
     """A first run, with bodies on the loop and in threads."""
     size = len(Task("", shape).graph)
-    found = [Contestant("copy", Task("copy", shape))]
+    found = [Contestant("copy", Task("copy", shape, body=body))]
     for style, where in (("async", ""), ("def", ", threads")):
         task = Task("", shape, body=body, style=style, made=size)
         found += [
@@ -183,7 +194,7 @@ def _starting() -> Case:
         "first": "Flowstone, the first time ever",
     }
     found = [
-        Contestant(name, Task(what, ("apart", 3)), "" if what == "floor" else names["floor"])
+        Contestant(name, Task(what, ("given", GRAPH)), "" if what == "floor" else names["floor"])
         for what, name in names.items()
     ]
     return Case("W8", "cold start of a process for three assets", len(GRAPH), found)

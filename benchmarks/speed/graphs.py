@@ -38,6 +38,11 @@ def apart(size: int) -> Graph:
     return {f"s{n}": [] for n in range(size)}
 
 
+def given(graph: Graph) -> Graph:
+    """This very one."""
+    return graph
+
+
 def sources(graph: Graph) -> list[str]:
     """Those that need nothing."""
     return [name for name, needs in graph.items() if not needs]

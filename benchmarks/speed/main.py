@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.speed import database, report
 from benchmarks.speed.cases import cases
-from benchmarks.speed.cold import Cold
+from benchmarks.speed.cold import GRAPH, Cold
 from benchmarks.speed.graphs import below
+from benchmarks.speed.peers import PEERS, Peers
 from benchmarks.speed.sample import Sample
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ SLOW = 20.0
 class Bench:
     """The database and the folder that all samples of a session share."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self._url, self._folder = url, folder
+    def __init__(self, url: str, folder: Path, peers: Peers | None) -> None:
+        self._url, self._folder, self._peers = url, folder, peers
         self._news = 0
 
     def measure(self, case: Case, rounds: int) -> dict[str, list[Sample]]:
@@ -64,12 +65,20 @@ class Bench:
         try:
             for _ in range(rounds):
                 for each in case.contestants:
-                    found[each.name].append(Sample(cold.seconds(each.task.what)))
+                    found[each.name].append(self._start_one(cold, each))
         finally:
             cold.dispose()
         return found
 
+    def _start_one(self, cold: Cold, contestant: Contestant) -> Sample:
+        if contestant.task.what == "peer" and self._peers is not None:
+            return self._peers.sample(contestant.name, GRAPH, "one", whole=True)
+        return Sample(cold.seconds(contestant.task.what))
+
     def _sample(self, contestant: Contestant) -> Sample:
+        if contestant.task.what == "peer" and self._peers is not None:
+            asked = contestant.task
+            return self._peers.sample(contestant.name, asked.graph, asked.body)
         task = self._placed(contestant.task)
         if contestant.before in ("empty", "new", "remade"):
             database.forget(self._url, code=contestant.before == "new")
@@ -146,7 +155,11 @@ def main() -> int:
         database.prepare(url, folder / "server")
         head = report.Head.of(database.described(url))
         print(head.text(), flush=True)
-        bench, found = Bench(url, folder), []
+        peers = None
+        if options.peers is not None:
+            peers = Peers(options.peers, _kept(options.keep or folder / "env"), folder, url)
+            chosen = [each.against(peers.of(each.workload, each.size)) for each in chosen]
+        bench, found = Bench(url, folder, peers), []
         for case in chosen:
             found.append(report.Result(case, bench.measure(case, options.rounds)))
             print(found[-1].text(), flush=True)
@@ -163,6 +176,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=_listed, metavar="W3,...", help="some of the workloads")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, one round")
+    parser.add_argument(
+        "--peers",
+        type=_listed,
+        nargs="?",
+        const=[],
+        metavar="doit,...",
+        help=f"peers too, all or some of {', '.join(dict.fromkeys(p.program for p in PEERS))}",
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep the peers' environments there"
+    )
     parser.add_argument("--dsn", help="another Postgres; a schema is made and dropped there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="renew the tables of a page")
@@ -170,6 +194,11 @@ def _options() -> argparse.Namespace:
     if options.smoke:
         options.rounds = 1
     return options
+
+
+def _kept(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder.absolute()
 
 
 def _listed(text: str) -> list[str]:

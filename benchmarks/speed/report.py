@@ -108,6 +108,9 @@ class Result:
             words.append(f"{median / other:.2f} x {contestant.against}")
             if self.case.is_start:
                 words.append(f"{median - other:+.2f} s")
+        if any(sample.stored for sample in self.samples[contestant.name]):
+            stored = statistics.median(each.stored for each in self.samples[contestant.name])
+            words.append(f"stored after {_time(stored)}")
         if statements := self.samples[contestant.name][-1].statements:
             words.append(f"{statements} statements")
         return ", ".join(words)

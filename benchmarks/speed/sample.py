@@ -52,12 +52,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Sample:
-    """Seconds, statements where they are counted, and peaks of memory in MiB before and after."""
+    """Seconds, statements where they are counted, and peaks of memory in MiB before and after.
+
+    ``stored`` are the seconds until all was durable, where that is later than the return.
+    """
 
     seconds: float
     statements: int = 0
     before: float = 0.0
     peak: float = 0.0
+    stored: float = 0.0
 
 
 def bare(task: Task) -> float:
