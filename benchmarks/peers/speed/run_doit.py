@@ -7,6 +7,7 @@ from typing import Any
 
 from doit.cmd_base import ModuleTaskLoader  # type: ignore[import-not-found] # its own environment
 from doit.doit_cmd import DoitMain  # type: ignore[import-not-found] # in its own environment
+from doit.tools import run_once  # type: ignore[import-not-found] # in its own environment
 
 from benchmarks.peers.speed.common import WIDTH, answer, asked, module
 
@@ -23,7 +24,7 @@ def made(name: str, needs: list[str]) -> dict[str, Any]:
         "basename": name,
         "actions": [act],
         "getargs": {each: (each, "value") for each in needs},
-        "uptodate": [True],
+        "uptodate": [run_once],
         "io": {"capture": False},
     }
 
@@ -35,7 +36,7 @@ def task_all() -> Any:
 
 def run() -> None:
     wide = [f"-n{WIDTH}", "-Pthread"] if task.body == "sleep" else []
-    words = ["run", "--backend=json", "--db-file=doit.json", "-o/dev/null", *wide]
+    words = ["run", "--backend=json", "--db-file=doit.json", "--reporter=zero", *wide]
     if DoitMain(ModuleTaskLoader({"task_all": task_all})).run(words):
         raise SystemExit("doit failed")
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hamilton import driver, telemetry  # type: ignore[import-not-found] # in its own environment
+from hamilton import driver  # type: ignore[import-not-found] # in its own environment
 
 from benchmarks.peers.speed.common import answer, asked, last, module
 
-telemetry.disable_telemetry()
 task = asked()
 dag: Any = (
     driver.Builder().with_modules(module(task)).with_cache(path=f"{task.folder}/cache").build()

@@ -1,4 +1,4 @@
-"""Prefect with a server of its own: when the flow returns, and when all its task runs are stored."""
+"""Prefect with a server of its own: when the flow returns, and when all task runs are stored."""
 
 from __future__ import annotations
 
