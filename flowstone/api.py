@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from flowstone.planning import Forced
     from flowstone.runner.events import Event, Listener
     from flowstone.runner.report import Report
+    from flowstone.runner.stopping import Stop
     from flowstone.store.base import MaterializationStore
     from flowstone.targets import Assets, Target
     from flowstone.values import IOManager
@@ -238,6 +239,7 @@ class Flowstone:
         raise_on_error: bool = True,
         max_concurrency: int | None = None,
         on_event: Listener | None = None,
+        stop: Stop | None = None,
     ) -> RunResult:
         """Execute a plan just drawn; ``materialize`` draws and executes in one."""
         if max_concurrency is not None and max_concurrency < 1:
@@ -247,7 +249,7 @@ class Flowstone:
         tell = None if on_event is None else Listening(on_event)
         inputs = functools.partial(read_inputs, cache=self._cache)
         keeper = self._keeper(plan.request.partition, io, run_id)
-        tools = Tools(self.store, keeper, inputs, tell, step_logger, max_concurrency)
+        tools = Tools(self.store, keeper, inputs, tell, step_logger, max_concurrency, stop)
         report = await execute(plan, run_id, partition, tools)
         rows = [] if plan.is_idle else await self.store.get_by_run_id(run_id)
         await self._read_values(plan, report)

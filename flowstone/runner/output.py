@@ -163,6 +163,20 @@ class Output:
         return redact(text)
 
 
+def read(lines: str) -> Iterator[tuple[dt.datetime | None, str, str]]:
+    """The lines of a recorded output: when, where it came from, and what was told.
+
+    Of the mark that stands for what is missing, and of what can't be read, only the text is known.
+    """
+    for line in lines.split("\n"):
+        at, _, rest = line.partition(" ")
+        level, _, text = rest.partition(" ")
+        try:
+            yield dt.datetime.fromisoformat(at), level, text
+        except ValueError:
+            yield None, "", line
+
+
 class capturing:  # noqa: N801 - a verb, and a function around it would cost as much again
     """What the code inside prints and logs is kept in an output, while anybody is ``watching``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 from collections import Counter
@@ -25,7 +26,7 @@ from flowstone.runner.versions import Version
 from flowstone.store.base import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from anyio.abc import TaskGroup
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from flowstone.core.plan import Plan, Step
     from flowstone.runner.events import Event, Listener
     from flowstone.runner.executors.base import Executor
+    from flowstone.runner.stopping import How, Stop
     from flowstone.store.base import MaterializationStore
     from flowstone.values import Keeper
 
@@ -61,6 +63,7 @@ class Tools:
     tell: Listener | None
     logger: Callable[[str, str, str | None], Logger]
     concurrency: int | None
+    stop: Stop | None = None
 
 
 async def execute(plan: Plan, run_id: str, partition: object | None, tools: Tools) -> Report:
@@ -122,7 +125,7 @@ class _Execution:
         self._failure: Exception | None = None
         self._scope = anyio.CancelScope()
         self._finished = anyio.Event()
-        self._is_over = False
+        self._is_over = self._is_stopping = False
 
     def _new_lanes(self, group: TaskGroup) -> dict[str, Lane]:
         durations = [_duration(step) for step in self._plan]
@@ -169,9 +172,10 @@ class _Execution:
                 for lane in self._lanes.values():
                     lane.executor.start(asyncio.get_running_loop())
                 try:
-                    self._course.start()
-                    self._moved()
-                    await self._finished.wait()
+                    with self._heeding(self._tools.stop):
+                        self._course.start()
+                        self._moved()
+                        await self._finished.wait()
                 finally:
                     self._is_over = True
                     for lane in self._lanes.values():
@@ -186,13 +190,40 @@ class _Execution:
 
     def _is_open(self) -> bool:
         """Whether more may begin."""
-        return self._journal.has_room
+        return self._journal.has_room and not self._is_stopping
+
+    @contextlib.contextmanager
+    def _heeding(self, stop: Stop | None) -> Iterator[None]:
+        """Do what is wished, in whichever thread the wish is uttered."""
+        if stop is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+
+        def listener(how: How) -> None:
+            loop.call_soon_threadsafe(self._wished, how)
+
+        stop.listen(listener)
+        try:
+            yield
+        finally:
+            stop.forget(listener)
+
+    def _wished(self, how: How) -> None:
+        if how == "now":
+            self._scope.cancel()
+            return
+        self._is_stopping = True
+        for lane in self._lanes.values():
+            lane.withdraw()
+        self._moved()
 
     def _moved(self) -> None:
         """Something ended, or there is room again: begin what can be."""
         for lane in self._lanes.values():
             lane.pump()
-        if self._course.is_over:
+        busy = not self._is_stopping or any(lane.is_busy for lane in self._lanes.values())
+        if self._course.is_over or not busy:
             self._finished.set()
 
     def _spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
