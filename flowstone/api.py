@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from flowstone.acts import accepted, act, who
 from flowstone.core import partition as partitions
-from flowstone.errors import SettingsError, StoreError
+from flowstone.errors import StoreError
 from flowstone.explain import next_run, recorded_run
-from flowstone.ids import run_id as new_run_id
-from flowstone.log import step_logger
 from flowstone.planning import planned, request_of
-from flowstone.result import RunResult, not_closed, run_failed
-from flowstone.runner.events import Listening
-from flowstone.runner.run import Tools, execute
-from flowstone.runner.versions import read_inline
+from flowstone.running import carry_out
 from flowstone.settings import Settings
 from flowstone.sources import class_code
-from flowstone.sources.observe import read_inputs
 from flowstone.store.connect import open_store
 from flowstone.targets import chosen, collect
 from flowstone.values import DEFAULT, Keeper, ValueStore, manager_of
@@ -33,9 +27,8 @@ if TYPE_CHECKING:
     from flowstone.core.reason import Explanation
     from flowstone.core.resources import Providers
     from flowstone.planning import Forced
-    from flowstone.runner.events import Event, Listener
-    from flowstone.runner.report import Report
-    from flowstone.runner.stopping import Stop
+    from flowstone.result import RunResult
+    from flowstone.running import RunOptions
     from flowstone.store.base import MaterializationStore
     from flowstone.targets import Assets, Target
     from flowstone.values import IOManager
@@ -170,9 +163,7 @@ class Flowstone:
         only: bool = False,
         verify: bool = False,
         io: IOManager | str | None = DEFAULT,
-        raise_on_error: bool = True,
-        max_concurrency: int | None = None,
-        on_event: Listener | None = None,
+        **options: Unpack[RunOptions],
     ) -> RunResult:
         """Make the targets and all they need that is not fresh, and record it.
 
@@ -194,15 +185,14 @@ class Flowstone:
             io: keeps the values of assets that don't say otherwise: an ``IOManager``,
                 ``"package.module:object"``, None for the value store, ``"default"`` for what the
                 connection says.
-            raise_on_error: raise ``RunFailedError`` if an asset fails; else only say so in
-                the result.
-            max_concurrency: how many functions run in threads at once.
-            on_event: called with every ``flowstone.runner.events`` of the run. If it raises, it
-                is not called again; the run goes on, and the exception is raised at its end.
+            options: how the run is carried out, see ``RunOptions``: ``raise_on_error``,
+                ``max_concurrency``, ``executor``, ``durability``, ``pools``, ``on_event``,
+                ``on_success``, ``on_failure``, ``stop``.
 
         Raises:
             DefinitionError: if targets, graph or config can't be used.
             SelectionError: if a selection can't be read or matches nothing.
+            PoolError: if an asset names a pool that nobody gave a size.
             RunFailedError: if an asset failed, when all others are done and recorded; its cause
                 is the first failure, its ``result`` the whole.
             ResourceError: if a resource can't be closed, when all is recorded; its ``result`` is
@@ -221,14 +211,7 @@ class Flowstone:
             verify=verify,
             io=io,
         )
-        return await self.carry_out(
-            plan,
-            partition=partition,
-            io=io,
-            raise_on_error=raise_on_error,
-            max_concurrency=max_concurrency,
-            on_event=on_event,
-        )
+        return await self.carry_out(plan, partition=partition, io=io, **options)
 
     async def carry_out(
         self,
@@ -236,31 +219,18 @@ class Flowstone:
         *,
         partition: object | None = None,
         io: IOManager | str | None = DEFAULT,
-        raise_on_error: bool = True,
-        max_concurrency: int | None = None,
-        on_event: Listener | None = None,
-        stop: Stop | None = None,
+        **options: Unpack[RunOptions],
     ) -> RunResult:
         """Execute a plan just drawn; ``materialize`` draws and executes in one."""
-        if max_concurrency is not None and max_concurrency < 1:
-            msg = f"max_concurrency is at least 1, not {max_concurrency}"
-            raise SettingsError(msg)
-        run_id = new_run_id()
-        tell = None if on_event is None else Listening(on_event)
-        inputs = functools.partial(read_inputs, cache=self._cache)
-        keeper = self._keeper(plan.request.partition, io, run_id)
-        tools = Tools(self.store, keeper, inputs, tell, step_logger, max_concurrency, stop)
-        report = await execute(plan, run_id, partition, tools)
-        rows = [] if plan.is_idle else await self.store.get_by_run_id(run_id)
-        await self._read_values(plan, report)
-        result = RunResult(run_id, plan, report, rows, keeper)
-        if tell is not None and tell.error is not None:
-            raise tell.error
-        if raise_on_error and not result.ok:
-            raise run_failed(result)
-        if report.unclosed:
-            raise not_closed(result, report.unclosed)
-        return result
+        return await carry_out(
+            plan,
+            partition,
+            options,
+            store=self.store,
+            keeper=functools.partial(self._keeper, plan.request.partition, io),
+            settings=self.settings,
+            cache=self._cache,
+        )
 
     async def why(
         self,
@@ -384,18 +354,3 @@ class Flowstone:
     @property
     def _cache(self) -> Path:
         return self.settings.home / "cache"
-
-    async def _read_values(self, plan: Plan, report: Report) -> None:
-        """Read the inline values the caller may ask for; the plan did without.
-
-        Those of the targets, and as many others as cost little.
-        """
-        targets = set(plan.targets)
-        others = [version for name, version in report.versions.items() if name not in targets]
-        asked = [report.versions[name] for name in plan.targets if name in report.versions]
-        asked += others if len(others) <= _FEW_VALUES else []
-        await read_inline(asked, self.store)
-
-
-def _ignore(event: Event) -> None:
-    """Nobody listens."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.display import Displayed
 from flowstone.errors import RunFailedError, ValueLostError
+from flowstone.runner.report import recorded
 from flowstone.runner.versions import Input
 from flowstone.telling.words import describe_counts
 
@@ -26,8 +28,8 @@ class RunResult(Displayed):
     ``result["revenue"]`` decodes that asset's value; each call gives a fresh copy of a mutable
     one. ``statuses`` says of every asset how its step ended: ``materialized``, ``reused``,
     ``failed``, ``skipped`` or ``cancelled``, and in a run that verifies ``verified`` or
-    ``differs``. ``rows`` are the materializations this run recorded, ``unclosed`` the errors of
-    resources that could not be closed.
+    ``differs``. ``unclosed`` are the errors of resources that could not be closed, ``hook_errors``
+    a line for each hook that raised.
     """
 
     def __init__(
@@ -35,20 +37,29 @@ class RunResult(Displayed):
         run_id: str,
         plan: Plan,
         report: Report,
-        rows: Sequence[Materialization],
         values: Keeper,
+        hook_errors: Sequence[str] = (),
     ) -> None:
         self.run_id = run_id
         self.plan = plan
-        self.rows = list(rows)
         self.run = report.run
         self.statuses: dict[str, Ending] = {
             step.name: report.endings[step.name] for step in plan if step.name in report.endings
         }
         self.failures = report.failures
         self.unclosed = report.unclosed
+        self.hook_errors = list(hook_errors)
+        self._drafts = report.drafts
         self._versions = report.versions
         self._values = values
+
+    @functools.cached_property
+    def rows(self) -> list[Materialization]:
+        """The materializations that this run recorded, in the order they were begun.
+
+        ``inserted_at`` and ``updated_at`` are this process's; the store has the database's own.
+        """
+        return [recorded(draft) for draft in self._drafts if draft.recorded is not None]
 
     @property
     def ok(self) -> bool:

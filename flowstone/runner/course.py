@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 class Course:
     """The steps of a plan on their way; no I/O and no waiting.
 
-    ``offer`` is called with the number of each call that may be made now. ``lost`` are steps that
-    are made although they were to be reused, their values being lost; ``left_out`` were not asked
-    for, and are not made along either.
+    ``offer`` is called with the number of each call that may be made now. ``instead`` has the
+    steps that are done otherwise than planned; ``lost`` are those of them that are made although
+    they were to be reused, their values being lost. What is ``left_out`` was not asked for, and is
+    not made along either.
     """
 
     def __init__(
@@ -39,7 +40,8 @@ class Course:
         self._queue = ReadyQueue(self.needs)
         takers = self.calls.takers(verify=plan.request.verify)
         self.versions = Versions(report.versions, takers)
-        self.lost: dict[str, Step] = {}
+        self.instead: dict[str, Step] = {}
+        self.lost: set[str] = set()
         self.left_out: set[str] = set()
 
     def take_over(self) -> None:
@@ -64,7 +66,7 @@ class Course:
     def step(self, number: int) -> Step:
         """The step as it is to be done now."""
         step = self.calls[number]
-        return self.lost.get(step.name, step) if self.lost else step
+        return self.instead.get(step.name, step) if self.instead else step
 
     def is_verified(self, step: Step) -> bool:
         """Whether a fresh step is executed all the same, to compare what it makes."""
@@ -100,6 +102,10 @@ class Course:
     def again(self, numbers: Iterable[int], needed: Sequence[int]) -> None:
         """Steps wait until others that were done are done again."""
         self.ready([each for number in numbers for each in self._queue.again(number, needed)])
+
+    def below(self, numbers: Iterable[int]) -> set[int]:
+        """All steps that need one of these, directly or not, and have yet to begin."""
+        return self._queue.below(numbers)
 
     def leave_out(self, numbers: Iterable[int]) -> None:
         """What was not asked for has no part in the run, the function not being called."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from flowstone.core.status import OPEN
+
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Callable, Iterator
 
-    from flowstone.core.records import Decision, Draft
-    from flowstone.store.base import MaterializationStore
+    from flowstone.core.records import Decision, Draft, StepLog
+    from flowstone.store.base import JournalSession, MaterializationStore
 
 #: Rows that may wait to be written before the run begins nothing more.
 BACKLOG = 1000
@@ -42,6 +44,8 @@ class Journal:
         self._run_id = run_id
         self._waiting: dict[uuid.UUID, Draft] = {}
         self._decisions: list[Decision] = []
+        self._logs: list[StepLog] = []
+        self._session: JournalSession
         self._after: list[Callable[[], object]] = []
         self._wake = anyio.Event()
         self._full = anyio.Event()
@@ -77,12 +81,21 @@ class Journal:
         self._wake.set()
         self._full.set()
 
+    def keep(self, log: StepLog) -> None:
+        """Take down what a step told; it is written together with the rows that are waiting."""
+        self._logs.append(log)
+        self._wake.set()
+
     async def write(self) -> None:
         """Write until closed. Cancelling it loses what is not written: shield it.
 
         Raises:
             StoreError: when the store fails; what was put down since is lost then.
         """
+        async with self._store.journal(self._run_id) as self._session:
+            await self._write_on()
+
+    async def _write_on(self) -> None:
         began = anyio.current_time()
         while self._is_behind or not self._closed:
             with anyio.move_on_at(began + PENDING_SECONDS if self.pending else math.inf):
@@ -105,20 +118,21 @@ class Journal:
 
     @property
     def _is_behind(self) -> bool:
-        return bool(self._waiting or self._decisions or self._after)
+        return bool(self._waiting or self._decisions or self._logs or self._after)
 
     async def _write_batch(self) -> None:
-        drafts = list(self._waiting.values())
         # Steps go on while the batch is on its way: what is written is the state of now.
-        states = [copy.copy(draft) for draft in drafts]
+        drafts = list(self._waiting.values())
+        states = [copy.copy(each) if each.status in OPEN else each for each in drafts]
         self._waiting.clear()
         if not self._closed:
             self._full = anyio.Event()
         decisions, self._decisions = self._decisions, []
+        logs, self._logs = self._logs, []
         after, self._after = self._after, []
         self.on_room()
-        if states or decisions:
-            await self._store.write(self._run_id, states, decisions)
+        if states or decisions or logs:
+            await self._session.write(states, decisions, logs)
         for draft, state in zip(drafts, states, strict=True):
             draft.recorded = state.recorded
         for act in after:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,10 +56,16 @@ class Lane:
         """Whether a step of it is being prepared, or on its way, or being called."""
         return bool(self.preparing or self._queued or self.running)
 
-    def add(self, number: int, *, quick: bool) -> None:
-        """A step is ready; ``quick`` if its job can be made without looking up anything."""
+    def add(self, number: int, *, quick: bool, first: bool = False) -> None:
+        """A step is ready; ``quick`` if its job can be made without looking up anything.
+
+        What comes ``first`` has something that others wait for.
+        """
         if quick:
-            heapq.heappush(self._ready, (-self._urgency[number], number))
+            urgency = math.inf if first else self._urgency[number]
+            heapq.heappush(self._ready, (-urgency, number))
+        elif first:
+            self._unknown.appendleft(number)
         else:
             self._unknown.append(number)
 

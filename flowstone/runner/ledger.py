@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Literal
 from flowstone.core.cause import Cause, in_words
 from flowstone.core.ingredients import short
 from flowstone.core.records import Decision, Draft
+from flowstone.core.text import cap
 from flowstone.ids import materialization_id
-from flowstone.runner.events import Ending, StepFinished, StepStarted
+from flowstone.runner.events import Ending, StepFinished, StepRetrying, StepStarted
 from flowstone.runner.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Plan, Step
-    from flowstone.core.records import DecisionKind, Materialization, Run
+    from flowstone.core.records import DecisionKind, Materialization, Run, StepLog
     from flowstone.runner.events import Event, Listener
     from flowstone.runner.journal import Journal
     from flowstone.runner.step import Made
     from flowstone.runner.versions import Read
+
+#: Bytes of the message of a failed attempt that others came after.
+_ATTEMPT_BYTES = 4_096
 
 
 class Ledger:
@@ -37,6 +41,11 @@ class Ledger:
         self._drafts: dict[str, Draft] = {}
         self._moved: set[str] = set()
         self.endings: dict[str, Ending] = {}
+
+    @property
+    def rows(self) -> Collection[Draft]:
+        """All rows so far, in the order they were opened."""
+        return self._drafts.values()
 
     def open(self, step: Step, causes: Sequence[Cause]) -> Draft:
         """The step's row with its causes as they are known now; pending if there was none yet."""
@@ -108,7 +117,7 @@ class Ledger:
     def told(self, draft: Draft, made: Made) -> None:
         """Listeners hear of the value that was taken down."""
         if self._listener is not None:
-            self._end(draft.asset_name, "materialized", draft.duration_ms, summary(made.value))
+            self._end(self._finished(draft, "materialized", summary(made.value)))
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         """The step raised."""
@@ -117,22 +126,21 @@ class Ledger:
         draft.error_traceback = failure.traceback
         draft.status = "failed"
         self._close(draft)
-        detail, trace = failure.line, failure.traceback
-        self._end(draft.asset_name, "failed", draft.duration_ms, detail, trace)
+        self._end(self._finished(draft, "failed", failure.line, failure.traceback))
 
     def skipped(self, step: Step, why: str) -> None:
         """Something the step needs has no value."""
         draft = self.open(step, step.causes)
         draft.status, draft.error_message = "skipped", why
         self._close(draft)
-        self._end(step.name, "skipped", detail=why)
+        self._end(StepFinished(self._run.run_id, step.name, "skipped", detail=why))
 
     def cancelled(self, step: Step) -> None:
         """The run was stopped before the step had its value."""
         draft = self.open(step, step.causes)
         draft.status = "cancelled"
         self._close(draft)
-        self._end(step.name, "cancelled")
+        self._end(StepFinished(self._run.run_id, step.name, "cancelled"))
 
     def stands(
         self, name: str, kind: DecisionKind, made: Materialization, causes: Sequence[Cause]
@@ -144,7 +152,7 @@ class Ledger:
 
     def reused(self, name: str, detail: str) -> None:
         """The step ends with the version that stands in for it."""
-        self._end(name, "reused", detail=detail)
+        self._end(StepFinished(self._run.run_id, name, "reused", detail=detail))
 
     def comparing(self, step: Step) -> None:
         """A fresh step's function is about to be called, to compare what it makes."""
@@ -158,7 +166,7 @@ class Ledger:
         ending, causes = _comparison(made, outcome)
         self._journal.note(decided(self._run, step.name, ending, made, causes))
         trace = outcome.traceback if isinstance(outcome, Failure) else ""
-        self._end(step.name, ending, detail=in_words(causes), traceback=trace)
+        self._end(StepFinished(self._run.run_id, step.name, ending, None, in_words(causes), trace))
 
     def _close(self, draft: Draft) -> None:
         draft.completed_at = now()
@@ -168,21 +176,51 @@ class Ledger:
             draft.duration_ms = max(elapsed.total_seconds() * 1000, 0.0)
         self._journal.put(draft)
 
-    def _end(
-        self,
-        name: str,
-        ending: Ending,
-        duration_ms: float | None = None,
-        detail: str = "",
-        traceback: str = "",
-    ) -> None:
-        self.endings[name] = ending
-        run_id = self._run.run_id
-        self._tell(StepFinished(run_id, name, ending, duration_ms, detail, traceback))
+    def _finished(
+        self, draft: Draft, ending: Ending, detail: str, traceback: str = ""
+    ) -> StepFinished:
+        run_id, name = self._run.run_id, draft.asset_name
+        took, attempt = draft.duration_ms, draft.attempt
+        return StepFinished(run_id, name, ending, took, detail, traceback, attempt)
+
+    def _end(self, event: StepFinished) -> None:
+        self.endings[event.asset] = event.ending
+        self._tell(event)
 
     def _tell(self, event: Event) -> None:
         if self._listener is not None:
             self._journal.then(functools.partial(self._listener, event))
+
+    def tell(self, event: Event) -> None:
+        """Listeners hear at once of what speaks of no row."""
+        if self._listener is not None:
+            self._listener(event)
+
+    def keep(self, log: StepLog) -> None:
+        """What an attempt of a step told is recorded with it."""
+        self._journal.keep(log)
+
+    def then(self, act: Callable[[], object]) -> None:
+        """Do something once all that was taken down so far is committed."""
+        self._journal.then(act)
+
+    def again(self, draft: Draft, failure: Failure, delay: float) -> None:
+        """An attempt failed, and the next one begins in so many seconds."""
+        self._journal.put(draft)
+        ended = now()
+        draft.attempts.append(
+            {
+                "attempt": draft.attempt,
+                "error_type": failure.type,
+                "error_message": cap(failure.message, _ATTEMPT_BYTES),
+                "started_at": draft.started_at and draft.started_at.isoformat(),
+                "completed_at": ended.isoformat(),
+            }
+        )
+        run_id, name, attempt = self._run.run_id, draft.asset_name, draft.attempt
+        draft.attempt += 1
+        told = StepRetrying(run_id, name, attempt, delay, failure.line, failure.traceback)
+        self._tell(told)
 
 
 def _comparison(

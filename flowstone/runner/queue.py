@@ -81,6 +81,16 @@ class ReadyQueue:
         self.left += len(anew)
         return self._hand_out(anew)
 
+    def below(self, steps: Iterable[int]) -> set[int]:
+        """All steps that need one of these, directly or not, and have yet to begin."""
+        front, found = list(steps), set[int]()
+        while front:
+            for each in self._dependents[front.pop()]:
+                if each not in found and self._state[each] == _WAITING:
+                    found.add(each)
+                    front.append(each)
+        return found
+
     def _hand_out(self, steps: Iterable[int]) -> list[int]:
         handed = list(steps)
         for step in handed:

@@ -53,7 +53,8 @@ def _remake(course: Course, numbers: Sequence[int], lost: Sequence[str]) -> None
             causes.setdefault(calls[each].name, Cause("made_together", name))
     anew = [name for name in causes if _can_remake(course, name)]
     for name in anew:
-        course.lost[name] = replace(
+        course.lost.add(name)
+        course.instead[name] = replace(
             course.plan[name],
             action="materialize",
             causes=(causes[name],),

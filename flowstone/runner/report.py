@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from flowstone.core.records import Run
+from flowstone.core.records import Draft, Materialization, Run
 from flowstone.runner.ledger import now
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from flowstone.core.plan import Plan
     from flowstone.errors import ResourceError
     from flowstone.runner.events import Ending
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 class Report:
     """How a run ended: every step's ending, the versions that stand, and what failed.
 
-    ``unclosed`` are the resources that could not be closed.
+    ``unclosed`` are the resources that could not be closed, ``drafts`` the run's rows.
     """
 
     run: Run
@@ -30,6 +32,20 @@ class Report:
     versions: dict[str, Version] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     unclosed: list[ResourceError] = field(default_factory=list)
+    drafts: Collection[Draft] = ()
+
+
+def recorded(draft: Draft) -> Materialization:
+    """A row as this process wrote it."""
+    last = draft.completed_at or draft.started_at or now()
+    known = {name: getattr(draft, name) for name in _SHARED}
+    return Materialization.model_construct(
+        **known, inserted_at=draft.started_at or last, updated_at=last
+    )
+
+
+#: What a draft and the row have in common.
+_SHARED = [f.name for f in fields(Draft) if f.name in Materialization.model_fields]
 
 
 def new_run(plan: Plan, run_id: str) -> Run:

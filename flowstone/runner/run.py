@@ -4,66 +4,69 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
 
+from flowstone.errors import RunLostError
+from flowstone.runner.claims import Claims
 from flowstone.runner.course import Course
-from flowstone.runner.events import RunFinished, RunStarted
-from flowstone.runner.executors.loop import LoopExecutor
-from flowstone.runner.executors.threads import Threads
+from flowstone.runner.events import LoopBlocked, RunFinished, RunStarted
 from flowstone.runner.journal import Journal
-from flowstone.runner.lane import Lane, urgencies
+from flowstone.runner.lane import urgencies
+from flowstone.runner.lanes import Lanes
 from flowstone.runner.ledger import Ledger, moves, now
+from flowstone.runner.output import watching
+from flowstone.runner.pools import Pools
 from flowstone.runner.report import Report, new_run
 from flowstone.runner.resources import Resources
 from flowstone.runner.steps import Steps
+from flowstone.runner.stopping import Stop
 from flowstone.runner.versions import Version
-from flowstone.store.base import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from anyio.abc import TaskGroup
 
+    from flowstone.core.asset import AnyAsset
     from flowstone.core.config import Config
     from flowstone.core.context import Logger
     from flowstone.core.outside import Observed
     from flowstone.core.plan import Plan, Step
+    from flowstone.core.policy import Durability, ExecutorName
+    from flowstone.core.pools import Pool
+    from flowstone.core.records import Claim
     from flowstone.runner.events import Event, Listener
-    from flowstone.runner.executors.base import Executor
-    from flowstone.runner.stopping import How, Stop
-    from flowstone.store.base import MaterializationStore
+    from flowstone.runner.stopping import How
+    from flowstone.store.base import Heart, MaterializationStore, Told
     from flowstone.values import Keeper
 
-#: Seconds between two heartbeats of a run.
-BEAT_SECONDS = LEASE_SECONDS / 6
+#: Seconds between two looks at whether the run may go on, if its lease was in doubt.
+LOOK_SECONDS = 1.0
 
 
-def default_concurrency() -> int:
-    """How many functions run in threads at once unless said otherwise."""
-    return min(32, (os.cpu_count() or 1) + 4)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """What a run works with; ``inputs`` looks again at what input paths hold.
 
     ``tell`` is None if nobody listens. ``concurrency`` is how many functions run at once; None
-    leaves those on the event loop without a limit.
+    leaves those on the event loop without a limit. ``executor`` and ``durability`` are for assets
+    that don't say otherwise.
     """
 
     store: MaterializationStore
     values: Keeper
     inputs: Callable[[Mapping[str, Config]], Awaitable[Mapping[str, Observed]]]
-    tell: Listener | None
     logger: Callable[[str, str, str | None], Logger]
-    concurrency: int | None
-    stop: Stop | None = None
+    tell: Listener | None = None
+    concurrency: int | None = None
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    stop: Stop = field(default_factory=Stop)
+    executor: ExecutorName = "auto"
+    durability: Durability = "batch"
 
 
 async def execute(plan: Plan, run_id: str, partition: object | None, tools: Tools) -> Report:
@@ -105,50 +108,52 @@ class _Execution:
         self._run = new_run(plan, run_id)
         self._journal = Journal(tools.store, run_id)
         self._ledger = Ledger(self._run, self._journal, tools.tell)
-        certain = (s for s in plan if s.action == "materialize" and not s.may_cut_off)
-        self._journal.pending = self._ledger.pending(certain)
-        self._report = Report(self._run, self._ledger.endings)
+        self._report = Report(self._run, self._ledger.endings, drafts=self._ledger.rows)
         self._course = Course(plan, self._ledger, self._report, self._offer)
+        self._claims = Claims(self._course, tools.store, self._claimed, self._spawn)
+        self._pools = Pools(self._course, tools.store, tools.pools, self._admitted, self._spawn)
         self._resources = Resources(plan.request.graph.resources, self._report.unclosed)
         self._steps = Steps(
             self._course,
             tools,
             self._resources,
+            self._pools,
             partition,
             is_open=self._is_open,
             spawn=self._spawn,
             moved=self._moved,
             guarded=self._guard,
         )
-        self._lanes: dict[str, Lane] = {}
+        self._lanes = Lanes(
+            self._steps, tools.executor, tools.concurrency, self._urgency(), self._blocked
+        )
         self._group: TaskGroup
+        self._heart: Heart
         self._failure: Exception | None = None
         self._scope = anyio.CancelScope()
         self._finished = anyio.Event()
-        self._is_over = self._is_stopping = False
+        self._is_over = False
 
-    def _new_lanes(self, group: TaskGroup) -> dict[str, Lane]:
+    def _urgency(self) -> list[float]:
         durations = [_duration(step) for step in self._plan]
-        urgency = urgencies(self._course.needs, durations) if any(durations) else durations
-        at_once = self._tools.concurrency
-        executors: dict[str, Executor] = {
-            "loop": LoopExecutor(group, math.inf if at_once is None else at_once),
-            "thread": Threads(at_once or default_concurrency()),
-        }
-        return {kind: Lane(each, self._steps, urgency) for kind, each in executors.items()}
+        return urgencies(self._course.needs, durations) if any(durations) else durations
 
     async def run(self) -> Report:
         self._course.take_over()
+        certain = (s for s in self._plan if s.action == "materialize" and not s.may_cut_off)
+        self._journal.pending = self._ledger.pending(certain)
         # Cut off in between, the run could stand open with nobody to close it.
         with anyio.CancelScope(shield=True):
-            await self._tools.store.start_run(self._run, [], moves(self._plan, self._run))
+            answers = await self._tools.store.start_run(
+                self._run, [], moves(self._plan, self._run), self._claims.wanted
+            )
         to_run = self._plan.counts["materialize"]
         _tell(self._tools, RunStarted(self._run.run_id, len(self._plan), to_run))
         async with anyio.create_task_group() as writers:
             writers.start_soon(self._write)
             try:
-                with self._scope:
-                    await self._go()
+                with self._scope, self._heard(), watching():
+                    await self._go(answers)
             except anyio.get_cancelled_exc_class():
                 self._log_unclosed()  # who cancels gets no result that could say so
                 raise
@@ -163,68 +168,102 @@ class _Execution:
             raise self._failure
         return self._report
 
-    async def _go(self) -> None:
+    async def _go(self, answers: Sequence[Claim]) -> None:
         self._journal.on_room = self._moved
         async with anyio.create_task_group() as around:
-            around.start_soon(self._beat)
+            around.start_soon(self._look_on)
             async with self._resources, anyio.create_task_group() as group:
-                self._group, self._lanes = group, self._new_lanes(group)
-                for lane in self._lanes.values():
-                    lane.executor.start(asyncio.get_running_loop())
+                self._group = group
                 try:
-                    with self._heeding(self._tools.stop):
-                        self._course.start()
-                        self._moved()
-                        await self._finished.wait()
+                    self._lanes.start(group)
+                    await self._guarded(self._begin, answers)
+                    await self._finished.wait()
                 finally:
                     self._is_over = True
-                    for lane in self._lanes.values():
-                        lane.withdraw()
-                        await lane.executor.close()
+                    self._begin_nothing()
+                    await self._lanes.close()
             around.cancel_scope.cancel()
 
-    def _offer(self, number: int) -> None:
-        """A call may be made: it goes to the lane of its executor."""
-        lane = self._lanes["loop" if self._course.calls[number].asset.is_async else "thread"]
-        lane.add(number, quick=self._steps.is_quick(number))
-
-    def _is_open(self) -> bool:
-        """Whether more may begin."""
-        return self._journal.has_room and not self._is_stopping
+    async def _begin(self, answers: Sequence[Claim]) -> None:
+        await self._claims.take_in(answers)
+        self._course.start()
+        self._moved()
 
     @contextlib.contextmanager
-    def _heeding(self, stop: Stop | None) -> Iterator[None]:
-        """Do what is wished, in whichever thread the wish is uttered."""
-        if stop is None:
-            yield
-            return
+    def _heard(self) -> Iterator[None]:
+        """The lease is kept, and whoever wants the run to stop is heard, from any thread."""
         loop = asyncio.get_running_loop()
 
-        def listener(how: How) -> None:
+        def wished(how: How) -> None:
             loop.call_soon_threadsafe(self._wished, how)
 
-        stop.listen(listener)
+        def told(what: Told) -> None:
+            act = self._wished if what == "cancel" else self._taken
+            loop.call_soon_threadsafe(act, "now")
+
+        self._heart = self._tools.store.heart(self._run.run_id, told)
+        self._tools.stop.listen(wished)
         try:
             yield
         finally:
-            stop.forget(listener)
+            self._tools.stop.forget(wished)
+            self._heart.stop()
 
     def _wished(self, how: How) -> None:
         if how == "now":
             self._scope.cancel()
-            return
-        self._is_stopping = True
-        for lane in self._lanes.values():
-            lane.withdraw()
-        self._moved()
+        else:
+            self._begin_nothing()
+            self._moved()
+
+    def _taken(self, _: str) -> None:
+        msg = (
+            f"run {self._run.run_id} was taken for dead by another process; run again, what was"
+            f" recorded is reused"
+        )
+        self._stop(RunLostError(msg))
+
+    def _begin_nothing(self) -> None:
+        """Nothing begins any more; what runs goes on."""
+        self._steps.stopping.set()
+        self._claims.leave()
+        self._pools.leave()
+        self._lanes.withdraw()
+
+    def _offer(self, number: int) -> None:
+        """A call may be made as far as this run is concerned."""
+        if not self._claims.must_wait(number):
+            self._claimed(number)
+
+    def _claimed(self, number: int) -> None:
+        """No other run makes it meanwhile."""
+        if not self._pools.must_wait(number):
+            self._admitted(number)
+
+    def _admitted(self, number: int) -> None:
+        """There is a place in its pool: it goes to the lane of its executor."""
+        asset = self._course.calls[number].asset
+        quick = self._steps.is_quick(number)
+        self._lanes.of(asset).add(number, quick=quick, first=asset.policy.pool is not None)
+
+    def _blocked(self, asset: AnyAsset, seconds: float) -> None:
+        self._ledger.tell(LoopBlocked(self._run.run_id, asset.name, seconds))
+
+    def _is_open(self) -> bool:
+        """Whether more may begin."""
+        return self._journal.has_room and self._heart.trusted and not self._steps.stopping.is_set()
 
     def _moved(self) -> None:
         """Something ended, or there is room again: begin what can be."""
-        for lane in self._lanes.values():
-            lane.pump()
-        busy = not self._is_stopping or any(lane.is_busy for lane in self._lanes.values())
-        if self._course.is_over or not busy:
+        self._lanes.pump()
+        if self._course.is_over or (self._steps.stopping.is_set() and not self._lanes.are_busy):
             self._finished.set()
+
+    async def _look_on(self) -> None:
+        """A run whose lease was in doubt goes on once it is not."""
+        while True:
+            await anyio.sleep(LOOK_SECONDS)
+            self._moved()
 
     def _spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         self._group.start_soon(self._guarded, work, *arguments)
@@ -251,16 +290,6 @@ class _Execution:
     def _stop(self, error: Exception) -> None:
         self._failure = self._failure or error
         self._scope.cancel()
-
-    async def _beat(self) -> None:
-        try:
-            while True:
-                await anyio.sleep(BEAT_SECONDS)
-                # The driver would close a connection whose query is cut off at the run's end.
-                with anyio.move_on_after(BEAT_SECONDS, shield=True):
-                    await self._tools.store.beat(self._run.run_id)
-        except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
-            self._stop(error)
 
     async def _write(self) -> None:
         """Write rows, then the end of the run, whatever else is cancelled."""

@@ -6,9 +6,13 @@ own. The others look something up first.
 
 from __future__ import annotations
 
+import functools
+import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from flowstone.core.context import Context
 from flowstone.core.decide import input_name
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from flowstone.core.records import Draft
     from flowstone.runner.course import Course
     from flowstone.runner.lane import Lane
+    from flowstone.runner.pools import Pools
     from flowstone.runner.resources import Resources
     from flowstone.runner.run import Tools
     from flowstone.runner.step import Arguments, Outcome
@@ -70,6 +75,7 @@ class Steps:
         course: Course,
         tools: Tools,
         resources: Resources,
+        pools: Pools,
         partition: object | None,
         *,
         is_open: Callable[[], bool],
@@ -77,7 +83,10 @@ class Steps:
         moved: Callable[[], None],
         guarded: Callable[[Callable[..., None]], Callable[..., None]],
     ) -> None:
-        self._course, self._tools, self._resources = course, tools, resources
+        self._course, self._tools = course, tools
+        self._resources, self._pools = resources, pools
+        #: Set when nothing is to begin any more.
+        self.stopping = anyio.Event()
         self._on_begun, self._on_ended = guarded(self._begun), guarded(self._ended)
         self._on_comparing = guarded(self._comparing_begun)
         self._on_compared = guarded(self._comparing_ended)
@@ -93,7 +102,7 @@ class Steps:
         step = self._course.step(number)
         if step.action != "materialize":
             return step.action == "blocked"
-        if step.may_cut_off or step.asset.resources:
+        if step.may_cut_off or step.asset.resources or self._is_strict(step):
             return False
         standing = self._versions.standing
         return not any(p and standing[source].must_be_read for p, source in step.asset.edges)
@@ -143,7 +152,12 @@ class Steps:
     async def _to_make(self, lane: Lane, turns: Sequence[Turn], read: Read) -> Job | None:
         resources, failure = await self._at_hand(turns[0].step, read)
         if failure is None:
-            return self._making(lane, turns, read, resources)
+            job = self._making(lane, turns, read, resources)
+            if self._is_strict(turns[0].step):
+                for draft in job.drafts:
+                    self._ledger.running(draft, ())
+                await self._committed()
+            return job
         self._course.expect([turn.step for turn in turns], -1)
         for turn in turns:
             draft = self._ledger.open(turn.step, turn.causes)
@@ -206,6 +220,9 @@ class Steps:
         self, lane: Lane, turns: Sequence[Turn], read: Read, resources: Arguments
     ) -> _Making:
         drafts = [self._ledger.open(turn.step, turn.causes) for turn in turns]
+        if turns[0].step.asset.policy.retries is not None:
+            # What an attempt may alter is not to be the last there is of an input.
+            self._course.expect([turn.step for turn in turns], 1)
         arguments = self._arguments(turns[0].step, drafts[0].attempt)
         arguments.update(resources)
         first = turns[0].step.asset
@@ -247,17 +264,60 @@ class Steps:
 
     def _ended(self, job: _Making, outcome: Outcome) -> None:
         job.lane.ended()
+        self._keep_output(job)
+        if isinstance(outcome, Failure) and self._tries_again(job, outcome):
+            return
+        steps = [turn.step for turn in job.turns]
+        if job.assets[0].policy.retries is not None:
+            self._course.expect(steps, -1)
         if isinstance(outcome, Lost):
             failure = self._after_loss(job, [turn.number for turn in job.turns], outcome)
             if failure is None:
                 self._moved()
                 return
-            self._course.expect([turn.step for turn in job.turns], -1)
+            self._course.expect(steps, -1)
             outcome = failure
-        if job.turns[0].step.config.inputs:
+        if steps[0].config.inputs:
             self._spawn(self._look_outside, job, outcome)
         else:
-            self._made(job, outcome, job.turns[0].step.outside)
+            self._made(job, outcome, steps[0].outside)
+
+    def _tries_again(self, job: _Making, failure: Failure) -> bool:
+        """Whether there is another attempt; it begins in a while."""
+        policy, attempt = job.assets[0].policy, job.drafts[0].attempt
+        if policy.retries is None or not policy.tries_again(attempt, failure.exception):
+            return False
+        delay = policy.retries.delay_before(attempt + 1, random.random())  # noqa: S311 - no secret
+        for draft in job.drafts:
+            self._ledger.again(draft, failure, delay)
+        job.lane.preparing += 1
+        self._spawn(self._try_again, job, delay)
+        return True
+
+    async def _try_again(self, job: _Making, delay: float) -> None:
+        await self._pools.give_back(job.assets[0])
+        with anyio.move_on_after(delay):
+            await self.stopping.wait()
+        job.lane.preparing -= 1
+        if not self.stopping.is_set():
+            self._course.ready([job.turns[0].number])
+        self._moved()
+
+    def _keep_output(self, job: _Making) -> None:
+        asset = job.assets[0].maker or job.assets[0]
+        log = job.output.record(job.run_id, asset.name, self._key, job.drafts[0].attempt)
+        if log is not None:
+            self._ledger.keep(log)
+
+    def _is_strict(self, step: Step) -> bool:
+        """Whether its begin is recorded before it begins, and its end before others begin."""
+        return (step.asset.policy.durability or self._tools.durability) == "strict"
+
+    async def _committed(self) -> None:
+        """Wait until all that was taken down so far is committed."""
+        done = anyio.Event()
+        self._ledger.then(done.set)
+        await done.wait()
 
     def _after_loss(self, job: Any, numbers: Sequence[int], lost: Lost) -> Failure | None:
         """None if the inputs that were lost are on their way to be made again."""
@@ -292,7 +352,15 @@ class Steps:
                 continue
             self._ledger.told(draft, each)
             self._hold(turn.step, draft, each, itself=draft is whole)
-            self._course.done(turn.number)
+            if self._is_strict(turn.step):
+                self._ledger.then(functools.partial(self._after, turn.number))
+            else:
+                self._course.done(turn.number)
+        self._moved()
+
+    def _after(self, number: int) -> None:
+        """A step whose success is committed may be built upon."""
+        self._course.done(number)
         self._moved()
 
     def _hold(self, step: Step, draft: Draft, made: Made, *, itself: bool) -> None:

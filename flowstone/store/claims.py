@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flowstone.core.records import Claim
 from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
+from flowstone.store.copytext import array, bare_array
 from flowstone.store.faults import lost
 from flowstone.store.pools import CATCH_UP_SECONDS, admitted
 from flowstone.store.process import Process, is_gone, this_process
@@ -95,7 +96,12 @@ class Claims:
     ) -> dict[str, Claim]:
         if not names:
             return {}
-        parameters = {"names": names, "partition": partition, "run": run_id, "free": list(free)}
+        parameters = {
+            "names": array(names),
+            "partition": partition,
+            "run": run_id,
+            "free": list(free),
+        }
         cursor = await conn.execute(self._queries.claim(partition), parameters)
         return {
             name: Claim(name, run_id, current, fence, granted=True)
@@ -129,8 +135,8 @@ class Claims:
             return
         names = sorted(standing)
         parameters = {
-            "names": names,
-            "ids": [standing[name] for name in names],
+            "names": array(names),
+            "ids": bare_array([id_.hex if id_ else "NULL" for id_ in map(standing.get, names)]),
             "partition": partition,
             "run": run_id,
         }

@@ -26,15 +26,14 @@ from flowstone.store.faults import lost, may_pass, translated
 from flowstone.store.heart import PostgresHeart, StillHeart, ticking
 from flowstone.store.journal import PostgresJournal
 from flowstone.store.patience import Patience
-from flowstone.store.recording import Recording, as_columns
+from flowstone.store.recording import Recording
 from flowstone.store.run_queries import RunQueries
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from psycopg import AsyncConnection, AsyncCursor
-    from psycopg.sql import Composed
 
     from flowstone.core.records import (
         Act,
@@ -89,7 +88,7 @@ class PostgresStore:
             "run_id": run_id,
             "partition": partition,
             "status": status,
-        } | as_columns(rows.filled(status, columns, None))
+        } | _columns(rows.filled(status, columns, None))
         statement = self._queries.create(list(values))
         async with self._cursor() as cursor:
             await cursor.execute(statement, list(values.values()))
@@ -122,7 +121,7 @@ class PostgresStore:
         **columns: Any,
     ) -> Materialization:
         present = await self.get_by_id(id)
-        values = {"status": status} | as_columns(rows.filled(status, columns, present))
+        values = {"status": status} | _columns(rows.filled(status, columns, present))
         parameters = [*values.values(), id, list(sources(status))]
         async with self._cursor() as cursor:
             await cursor.execute(self._queries.update(list(values)), parameters)
@@ -387,15 +386,21 @@ class PostgresStore:
         except pg.Error as error:
             raise translated(error) from error
 
-    async def _first(self, statement: Composed, key: Sequence[Any]) -> dict[str, Any] | None:
+    async def _first(self, statement: bytes, key: Sequence[Any]) -> dict[str, Any] | None:
         async with self._cursor(reading=True) as cursor:
             await cursor.execute(statement, key)
             return await cursor.fetchone()
 
-    async def _all(self, statement: Composed, key: Sequence[Any]) -> list[dict[str, Any]]:
+    async def _all(self, statement: bytes, key: Sequence[Any]) -> list[dict[str, Any]]:
         async with self._cursor(reading=True) as cursor:
             await cursor.execute(statement, key)
             return await cursor.fetchall()
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a materialization as the driver takes them."""
+    columns = rows.flattened(values)
+    return {name: Jsonb(v) if name in rows.DOCUMENTS else v for name, v in columns.items()}
 
 
 def _run_values(run: Run) -> list[Any]:

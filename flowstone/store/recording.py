@@ -6,24 +6,21 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from psycopg.types.json import Jsonb
-
 from flowstone.core.text import clean
 from flowstone.store import rows
+from flowstone.store.copytext import NULL, array, bare_array, document, lines
+from flowstone.store.draft_columns import changing, inserted
 from flowstone.store.faults import lost
-from flowstone.store.run_queries import CHANGING, DRAFT_COLUMNS
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from psycopg import AsyncConnection, AsyncCursor
 
     from flowstone.core.records import Decision, Draft, StepLog
     from flowstone.store.claims import Claims
     from flowstone.store.run_queries import RunQueries
-
-DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
 
 
 class Recording:
@@ -64,46 +61,44 @@ class Recording:
         """Take note of what is committed."""
         for draft in drafts:
             draft.recorded = draft.status
-            if draft.status == "success":
+            if draft.status == "success" and draft.code.version not in self._kept:
                 self._kept.update(rows.kept(draft.code))
 
     async def _insert(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
-        if not drafts:
-            return
-        async with cursor.copy(self._queries.copy_drafts) as copy:
-            for draft in drafts:
-                columns = _draft_columns(draft)
-                await copy.write_row([columns[name] for name in DRAFT_COLUMNS])
+        if drafts:
+            await _copy(cursor, self._queries.copy_drafts, lines(inserted(drafts)))
 
     async def _update(self, cursor: AsyncCursor[Any], run_id: str, drafts: Sequence[Draft]) -> None:
+        """Write what changed of rows that are there; a column all of them leave out stays."""
         if not drafts:
             return
-        columns = [_draft_columns(draft) for draft in drafts]
-        arrays = [
-            [json.dumps(each[name].obj) if name in DOCUMENTS else each[name] for each in columns]
-            for name in CHANGING
-        ]
-        ids, recorded = [draft.id for draft in drafts], [draft.recorded for draft in drafts]
-        await cursor.execute(self._queries.update_drafts, [ids, recorded, *arrays])
+        columns = changing(drafts)
+        ids = bare_array([draft.id.hex for draft in drafts])
+        recorded = bare_array([draft.recorded or NULL for draft in drafts])
+        arrays = [array(column) for column in columns.values()]
+        statement = self._queries.update_drafts(tuple(columns))
+        await cursor.execute(statement, [ids, recorded, *arrays])
         if cursor.rowcount != len(drafts):
             raise lost(run_id)
 
     async def _link(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
-        if not any(draft.edges for draft in drafts):
-            return
-        async with cursor.copy(self._queries.copy_lineage) as copy:
-            for draft in drafts:
-                for upstream_id, parameter in draft.edges:
-                    await copy.write_row([draft.id, upstream_id, parameter])
+        edges = [(draft.id.hex, *edge) for draft in drafts for edge in draft.edges]
+        if edges:
+            mine, upstream, parameters = zip(*edges, strict=True)
+            columns: list[Sequence[str]] = [mine, [each.hex for each in upstream], parameters]
+            await _copy(cursor, self._queries.copy_lineage, lines(columns))
 
     async def _decide(self, cursor: AsyncCursor[Any], decisions: Sequence[Decision]) -> None:
-        if not decisions:
-            return
-        async with cursor.copy(self._queries.copy_decisions) as copy:
-            for each in decisions:
-                key = (each.run_id, each.asset_name, each.partition)
-                causes = Jsonb(rows.storable("causes", each.causes))
-                await copy.write_row([*key, each.kind, causes, each.materialization_id])
+        if decisions:
+            columns: list[Sequence[str | None]] = [
+                [each.run_id for each in decisions],
+                [each.asset_name for each in decisions],
+                [each.partition for each in decisions],
+                [each.kind for each in decisions],
+                [document(each.causes) for each in decisions],
+                [each.materialization_id.hex for each in decisions],
+            ]
+            await _copy(cursor, self._queries.copy_decisions, lines(columns))
 
     async def _keep_code(self, cursor: AsyncCursor[Any], drafts: Sequence[Draft]) -> None:
         """Keep what code was run, once; sorted, so that two runs can't wait for each other."""
@@ -118,12 +113,16 @@ class Recording:
             await cursor.execute(self._queries.insert_definitions, parts)
 
     async def _keep_logs(self, cursor: AsyncCursor[Any], logs: Sequence[StepLog]) -> None:
-        if not logs:
-            return
-        async with cursor.copy(self._queries.copy_logs) as copy:
-            for each in logs:
-                key = (each.run_id, each.asset_name, each.partition, each.attempt)
-                await copy.write_row([*key, clean(each.lines), each.left_out])
+        if logs:
+            columns: list[Sequence[str | None]] = [
+                [each.run_id for each in logs],
+                [each.asset_name for each in logs],
+                [each.partition for each in logs],
+                [str(each.attempt) for each in logs],
+                [clean(each.lines) for each in logs],
+                [str(each.left_out) for each in logs],
+            ]
+            await _copy(cursor, self._queries.copy_logs, lines(columns))
 
     async def _settle(
         self,
@@ -143,14 +142,6 @@ class Recording:
                 await self._claims.free_slots(conn, run_id, None, standing, partition)
 
 
-def _draft_columns(draft: Draft) -> dict[str, Any]:
-    columns = as_columns(rows.draft_fields(draft))
-    for name in ("id", "asset_name", "partition", "run_id", "status"):
-        columns[name] = getattr(draft, name)
-    return columns
-
-
-def as_columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a materialization as the driver takes them."""
-    columns = rows.flattened(values)
-    return {name: Jsonb(v) if name in DOCUMENTS else v for name, v in columns.items()}
+async def _copy(cursor: AsyncCursor[Any], statement: bytes, text: str) -> None:
+    async with cursor.copy(statement) as copy:
+        await copy.write(text)

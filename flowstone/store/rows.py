@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -40,7 +41,10 @@ SETTABLE = frozenset(Materialization.model_fields) - {
     "updated_at",
 }
 _TEXTS = frozenset({"error_type", "error_message", "error_traceback", "executor_node"})
-_DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
+# Without a look for white space around, which the database does not write.
+_raw_decode = json.JSONDecoder().raw_decode
+_NO_ERROR = {"error_type": None, "error_message": None, "error_traceback": None}
+DOCUMENTS = frozenset({"inputs", "causes", "metadata", "attempts"})
 
 
 def now() -> dt.datetime:
@@ -52,7 +56,7 @@ def storable(name: str, value: Any) -> Any:
     """A field's value as it can be stored: text and JSON cleaned, capped."""
     if value is not None and name in _TEXTS:
         return cap(clean(str(value)))
-    if name in _DOCUMENTS:
+    if name in DOCUMENTS:
         # An asset may have any number of inputs, and a hash is compared with all of them.
         return jsonable(value, METADATA_ITEMS if name == "metadata" else sys.maxsize)
     return value
@@ -103,43 +107,52 @@ def pointer_columns(pointer: ValuePointer | None) -> dict[str, Any]:
     }
 
 
-def materialization(row: Mapping[str, Any]) -> Materialization:
-    """A record from its columns."""
-    fields = dict(row)
-    pointer = {name: fields.pop(name) for name in pointer_columns(None)}
-    fields["value"] = pointer["codec"] and ValuePointer.model_construct(
-        codec=pointer["codec"],
-        size=pointer["value_size"],
-        content_digest=pointer["content_digest"],
-        inline=pointer["value_inline"],
-        location=pointer["value_location"],
-    )
-    return Materialization.model_construct(**fields)
+def materialization(row: dict[str, Any]) -> Materialization:
+    """A record from its columns, which it takes over: JSON as text, errors may be left out."""
+    pointer = {
+        "codec": row.pop("codec"),
+        "size": row.pop("value_size"),
+        "content_digest": row.pop("content_digest"),
+        "inline": row.pop("value_inline"),
+        "location": row.pop("value_location"),
+    }
+    row["value"] = pointer["codec"] and ValuePointer.trusted(pointer)
+    for name in DOCUMENTS:
+        row[name] = _parsed(row[name])
+    if "error_type" not in row:
+        row |= _NO_ERROR
+    return Materialization.trusted(row)
 
 
-def run(row: Mapping[str, Any]) -> Run:
+def _parsed(text: str) -> Any:
+    if text == "{}":
+        return {}
+    return [] if text == "[]" else _raw_decode(text)[0]
+
+
+def run(row: dict[str, Any]) -> Run:
     """A run from its columns."""
-    return Run.model_construct(**row)
+    return Run.trusted(row)
 
 
-def edge(row: Mapping[str, Any]) -> LineageEdge:
+def edge(row: dict[str, Any]) -> LineageEdge:
     """A lineage edge from its columns."""
-    return LineageEdge.model_construct(**row)
+    return LineageEdge.trusted(row)
 
 
-def decision(row: Mapping[str, Any]) -> Decision:
+def decision(row: dict[str, Any]) -> Decision:
     """A decision from its columns."""
-    return Decision.model_construct(**row)
+    return Decision.trusted(row)
 
 
-def log(row: Mapping[str, Any]) -> StepLog:
+def log(row: dict[str, Any]) -> StepLog:
     """What a step printed, from its columns."""
-    return StepLog.model_construct(**row)
+    return StepLog.trusted(row)
 
 
-def act(row: Mapping[str, Any]) -> Act:
+def act(row: dict[str, Any]) -> Act:
     """An act from its columns."""
-    return Act.model_construct(**row)
+    return Act.trusted(row)
 
 
 def ends(drafts: Iterable[Draft], decisions: Iterable[Decision]) -> dict[Key, uuid.UUID | None]:

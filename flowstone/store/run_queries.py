@@ -9,37 +9,6 @@ from psycopg import sql
 
 from flowstone.store.queries import Queries
 
-#: The columns a run's own rows are inserted with, in order.
-DRAFT_COLUMNS: tuple[LiteralString, ...] = (
-    "id",
-    "asset_name",
-    "partition",
-    "run_id",
-    "status",
-    "upstream_assets",
-    "upstream_partitions",
-    "executor_node",
-    "attempt",
-    "started_at",
-    "completed_at",
-    "duration_ms",
-    "dependency_hash",
-    "code_version",
-    "data_version",
-    "inputs",
-    "causes",
-    "codec",
-    "value_size",
-    "content_digest",
-    "value_inline",
-    "value_location",
-    "metadata",
-    "error_type",
-    "error_message",
-    "error_traceback",
-    "attempts",
-)
-
 #: The columns that change after the insert, with the array type they are sent as.
 CHANGING: dict[LiteralString, LiteralString] = {
     "status": "text",
@@ -63,7 +32,17 @@ CHANGING: dict[LiteralString, LiteralString] = {
     "error_traceback": "text",
     "attempts": "jsonb",
 }
-
+#: The columns a run's own rows are inserted with, in order.
+DRAFT_COLUMNS: tuple[LiteralString, ...] = (
+    "id",
+    "asset_name",
+    "partition",
+    "run_id",
+    "upstream_assets",
+    "upstream_partitions",
+    "executor_node",
+    *CHANGING,
+)
 
 #: Where runs hear that they are asked to stop.
 CHANNEL = "flowstone_cancel"
@@ -74,14 +53,18 @@ _IDLE: LiteralString = "SET LOCAL idle_in_transaction_session_timeout = 5000"
 class RunQueries(Queries):
     """All statements; these are the ones of runs."""
 
+    def __init__(self, schema: str | None) -> None:
+        super().__init__(schema)
+        self._updates: dict[tuple[LiteralString, ...], bytes] = {}
+
     @cached_property
-    def insert_run(self) -> sql.Composed:
+    def insert_run(self) -> bytes:
         return self._compose(
             "INSERT INTO {runs} ({run_columns}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
         )
 
     @cached_property
-    def finish_run(self) -> sql.Composed:
+    def finish_run(self) -> bytes:
         return self._compose(
             "WITH given_up AS (DELETE FROM {leases} WHERE run_id = %(run)s RETURNING run_id),"
             " left_pools AS (DELETE FROM {slots} WHERE run_id = %(run)s)"
@@ -91,14 +74,14 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def take_lease(self) -> sql.Composed:
+    def take_lease(self) -> bytes:
         return self._compose(
             "INSERT INTO {leases} (run_id, owner, boot, pid, process_start, lease_until)"
             " VALUES (%s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 second')"
         )
 
     @cached_property
-    def renew_lease(self) -> sql.Composed:
+    def renew_lease(self) -> bytes:
         """Gives whether the run is asked to stop."""
         return self._compose(
             "UPDATE {leases} SET lease_until = clock_timestamp() + %s * interval '1 second'"
@@ -106,24 +89,24 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def hold_lease(self) -> sql.Composed:
+    def hold_lease(self) -> bytes:
         """Keeps a takeover out until the transaction ends; heartbeats go on."""
         return self._compose("SELECT FROM {leases} WHERE run_id = %s FOR KEY SHARE")
 
     @cached_property
-    def ask_to_stop(self) -> sql.Composed:
+    def ask_to_stop(self) -> bytes:
         return self._compose(
             "UPDATE {leases} SET cancel_requested_at ="
             " coalesce(cancel_requested_at, clock_timestamp()) WHERE run_id = %s"
         )
 
     @cached_property
-    def tell_to_stop(self) -> sql.Composed:
+    def tell_to_stop(self) -> bytes:
         """A hint: whoever does not hear it learns by renewing the lease."""
-        return sql.SQL("SELECT pg_notify({}, %s)").format(CHANNEL)
+        return sql.SQL("SELECT pg_notify({}, %s)").format(CHANNEL).as_bytes()
 
     @cached_property
-    def suspects(self) -> sql.Composed:
+    def suspects(self) -> bytes:
         """Runs of a boot, and those whose lease has run out, with what their process is known by.
 
         Parameters: the boot, and a run that is none of them.
@@ -134,7 +117,7 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def lock_dead_runs(self) -> sql.Composed:
+    def lock_dead_runs(self) -> bytes:
         """Those whose process is gone, and those whose lease has run out, none that writes now."""
         return self._compose(
             "SELECT run_id FROM {leases}"
@@ -143,7 +126,7 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def close_dead_runs(self) -> sql.Composed:
+    def close_dead_runs(self) -> bytes:
         """Parameters: runs whose leases are locked, so that all they wrote is seen."""
         return self._compose(
             "WITH dead AS (DELETE FROM {leases} WHERE run_id = ANY(%s) RETURNING run_id),"
@@ -160,10 +143,10 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def written(self) -> sql.Composed:
+    def written(self) -> bytes:
         return self._compose("SELECT written FROM {runs} WHERE run_id = %s")
 
-    def next_batch(self, run_id: str, number: int) -> sql.Composed:
+    def next_batch(self, run_id: str, number: int) -> bytes:
         """One round trip that takes the turn of a batch; the last statement counts.
 
         Whoever takes the same turn waits here until the other one has committed or failed.
@@ -173,11 +156,12 @@ class RunQueries(Queries):
             " UPDATE {runs} r SET written = {number} FROM held"
             " WHERE r.run_id = held.run_id AND r.written = {number} - 1"
         )
-        return sql.SQL(_IDLE + statement).format(
+        composed = sql.SQL(_IDLE + statement).format(
             **self._tables, run_id=sql.Literal(run_id), number=sql.Literal(number)
         )
+        return composed.as_bytes()
 
-    def claim(self, partition: str | None) -> sql.Composed:
+    def claim(self, partition: str | None) -> bytes:
         """Parameters: names, sorted, the partition, the run, and runs known to hold nothing.
 
         A run without a lease never has one again, so what is known of it stays true; whether a
@@ -194,7 +178,7 @@ class RunQueries(Queries):
             partition,
         )
 
-    def heads(self, partition: str | None) -> sql.Composed:
+    def heads(self, partition: str | None) -> bytes:
         """Who has the claims of those names, and what its process is known by."""
         return self._compose(
             "SELECT c.asset_name, c.materialization_id, c.fence, c.claimed_by,"
@@ -203,7 +187,7 @@ class RunQueries(Queries):
             partition,
         )
 
-    def lock_heads(self, partition: str | None) -> sql.Composed:
+    def lock_heads(self, partition: str | None) -> bytes:
         """In the order of all statements that write several, so that none waits in a ring."""
         return self._compose(
             "SELECT FROM {current} WHERE asset_name = ANY(%(names)s) AND {in_partition}"
@@ -211,7 +195,7 @@ class RunQueries(Queries):
             partition,
         )
 
-    def settle(self, partition: str | None) -> sql.Composed:
+    def settle(self, partition: str | None) -> bytes:
         """What is current now, and the run's claims freed; gives who has others of those names.
 
         Parameters: names, sorted, the ids that become current (None: only the claim is freed), the
@@ -234,15 +218,15 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def having_leases(self) -> sql.Composed:
+    def having_leases(self) -> bytes:
         return self._compose("SELECT run_id FROM {leases} WHERE run_id = ANY(%s) ORDER BY run_id")
 
     @cached_property
-    def make_pool(self) -> sql.Composed:
+    def make_pool(self) -> bytes:
         return self._compose("INSERT INTO {pools} (name) VALUES (%s) ON CONFLICT DO NOTHING")
 
     @cached_property
-    def lock_pool(self) -> sql.Composed:
+    def lock_pool(self) -> bytes:
         """Gives how many seconds ago the rate admitted the next step; negative: it has yet to."""
         return self._compose(
             "SELECT extract(epoch FROM clock_timestamp() - next_at)::float8"
@@ -250,7 +234,7 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def slots(self) -> sql.Composed:
+    def slots(self) -> bytes:
         """Who is in a pool, of the runs alive."""
         return self._compose(
             "SELECT s.run_id, s.asset_name, s.partition FROM {slots} s JOIN {leases} l"
@@ -258,14 +242,14 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def take_slots(self) -> sql.Composed:
+    def take_slots(self) -> bytes:
         return self._compose(
             "INSERT INTO {slots} (pool, run_id, asset_name, partition)"
             " SELECT %s, %s, name, %s FROM unnest(%s::text[]) AS w (name)"
         )
 
     @cached_property
-    def next_slot(self) -> sql.Composed:
+    def next_slot(self) -> bytes:
         """Parameters: seconds that may be caught up, seconds that entering takes, and the pool."""
         return self._compose(
             "UPDATE {pools} SET next_at ="
@@ -274,7 +258,7 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def free_slots(self) -> sql.Composed:
+    def free_slots(self) -> bytes:
         """Parameters: the run, the names, the partition, and a pool or None for all."""
         return self._compose(
             "DELETE FROM {slots} WHERE run_id = %s AND asset_name = ANY(%s)"
@@ -282,57 +266,60 @@ class RunQueries(Queries):
         )
 
     @cached_property
-    def copy_drafts(self) -> sql.Composed:
-        return sql.SQL("COPY {table} ({names}) FROM STDIN").format(
+    def copy_drafts(self) -> bytes:
+        composed = sql.SQL("COPY {table} ({names}) FROM STDIN").format(
             table=self._tables["materializations"],
             names=sql.SQL(", ").join(map(sql.Identifier, DRAFT_COLUMNS)),
         )
+        return composed.as_bytes()
+
+    def update_drafts(self, columns: tuple[LiteralString, ...]) -> bytes:
+        """Parameters: arrays of ids, of the statuses the rows have now, and of each column."""
+        if columns not in self._updates:
+            arrays = ["%s::uuid[]", "%s::text[]", *(f"%s::{CHANGING[name]}[]" for name in columns)]
+            composed = sql.SQL(
+                "UPDATE {table} m SET {assignments}, updated_at = clock_timestamp()"
+                " FROM unnest({arrays}) AS new (id, recorded, {names})"
+                " WHERE m.id = new.id AND m.status = new.recorded"
+            ).format(
+                table=self._tables["materializations"],
+                assignments=sql.SQL(", ").join(
+                    sql.SQL("{0} = new.{0}").format(sql.Identifier(name)) for name in columns
+                ),
+                arrays=sql.SQL(", ").join(map(sql.SQL, arrays)),
+                names=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            )
+            self._updates[columns] = composed.as_bytes()
+        return self._updates[columns]
 
     @cached_property
-    def update_drafts(self) -> sql.Composed:
-        """Parameters: ids, the statuses the rows have now, then one array for each column."""
-        arrays = ["%s::uuid[]", "%s::text[]", *(f"%s::{kind}[]" for kind in CHANGING.values())]
-        return sql.SQL(
-            "UPDATE {table} m SET {assignments}, updated_at = clock_timestamp()"
-            " FROM unnest({arrays}) AS new (id, recorded, {names})"
-            " WHERE m.id = new.id AND m.status = new.recorded"
-        ).format(
-            table=self._tables["materializations"],
-            assignments=sql.SQL(", ").join(
-                sql.SQL("{0} = new.{0}").format(sql.Identifier(name)) for name in CHANGING
-            ),
-            arrays=sql.SQL(", ").join(map(sql.SQL, arrays)),
-            names=sql.SQL(", ").join(map(sql.Identifier, CHANGING)),
-        )
-
-    @cached_property
-    def copy_lineage(self) -> sql.Composed:
+    def copy_lineage(self) -> bytes:
         return self._compose(
             "COPY {lineage} (materialization_id, upstream_id, parameter) FROM STDIN"
         )
 
     @cached_property
-    def copy_decisions(self) -> sql.Composed:
+    def copy_decisions(self) -> bytes:
         return self._compose(
             "COPY {decisions} (run_id, asset_name, partition, kind, causes, materialization_id)"
             " FROM STDIN"
         )
 
     @cached_property
-    def copy_logs(self) -> sql.Composed:
+    def copy_logs(self) -> bytes:
         return self._compose(
             "COPY {logs} (run_id, asset_name, partition, attempt, lines, left_out) FROM STDIN"
         )
 
     @cached_property
-    def insert_code(self) -> sql.Composed:
+    def insert_code(self) -> bytes:
         return self._compose(
             "INSERT INTO {code} (version, definitions)"
             " SELECT * FROM unnest(%s::text[], %s::jsonb[]) ON CONFLICT DO NOTHING"
         )
 
     @cached_property
-    def insert_definitions(self) -> sql.Composed:
+    def insert_definitions(self) -> bytes:
         return self._compose(
             "INSERT INTO {definitions} (digest, source)"
             " SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING"

@@ -82,9 +82,9 @@ class ValueStore:
         """
         if isinstance(value, Path):
             return self._pointed(value)
-        if is_small(value) and (few := encode_json(value)) is not None:
-            if len(few) <= self._inline_limit:
-                return _saved_inline(value, few)
+        few = encode_json(value) if is_small(value) else None
+        if few is not None and len(few) <= self._inline_limit:
+            return _saved_inline(value, few)
         noticed: set[type] = set()
         with self._files.sink(self._inline_limit) as sink:
             codec = codecs.encode(

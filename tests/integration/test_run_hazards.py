@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import functools
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +22,11 @@ from flowstone.runner.events import Event, StepFinished
 from flowstone.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from flowstone.core.asset import AnyAsset
-    from flowstone.core.records import Decision, Draft
+    from flowstone.core.records import Decision, Draft, StepLog
+    from flowstone.store.base import JournalSession
 
 pytestmark = pytest.mark.anyio
 
@@ -89,12 +92,26 @@ class _Committing(MemoryStore):
         super().__init__()
         self.committed: dict[str, str] = {}
 
+    @contextlib.asynccontextmanager
+    async def journal(self, run_id: str) -> AsyncIterator[JournalSession]:
+        async with super().journal(run_id) as session:
+            yield _Slow(session, self.committed)
+
+
+@dataclass
+class _Slow:
+    session: JournalSession
+    committed: dict[str, str]
+
     async def write(
-        self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
+        self,
+        drafts: Sequence[Draft],
+        decisions: Sequence[Decision] = (),
+        logs: Sequence[StepLog] = (),
     ) -> None:
         for _ in range(20):
             await anyio.lowlevel.checkpoint()
-        await super().write(run_id, drafts, decisions)
+        await self.session.write(drafts, decisions, logs)
         self.committed.update({draft.asset_name: draft.status for draft in drafts})
 
 

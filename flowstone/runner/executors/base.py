@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from flowstone.runner.output import Output
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,7 +23,8 @@ class Job:
 
     ``begun`` and ``ended`` are called on the loop's thread, each once and in this order, unless
     the job is withdrawn before it began or the executor is closed before it ended. ``timeout`` is
-    in seconds from ``started_at``, which the executor sets when the call begins (UTC).
+    in seconds from ``started_at``, which the executor sets when the call begins (UTC). ``output``
+    keeps what the function prints and logs.
     """
 
     assets: Sequence[AnyAsset]
@@ -33,6 +36,7 @@ class Job:
     label: str
     run_id: str
     started_at: dt.datetime | None = None
+    output: Output = field(default_factory=Output)
 
 
 class Executor(Protocol):

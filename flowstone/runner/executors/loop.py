@@ -1,4 +1,4 @@
-"""Async functions, called on the event loop of the run.
+"""Functions called on the event loop of the run.
 
 A task for every step would cost more than most steps do. Here a worker task goes from one step to
 the next for as long as none of them waits; when one does, the next worker begins. So there are as
@@ -21,6 +21,7 @@ import anyio.lowlevel
 from flowstone.errors import AssetTimeoutError
 from flowstone.runner.failure import describe
 from flowstone.runner.ledger import now
+from flowstone.runner.output import capturing
 from flowstone.runner.step import Lost, keep_all, take
 from flowstone.runner.versions import Input
 from flowstone.threads import in_thread, is_stopped
@@ -44,7 +45,7 @@ BLOCKED_SECONDS = 1.0
 
 
 class LoopExecutor:
-    """Calls async functions on the event loop, each in a context of its own.
+    """Calls functions on the event loop, each in a context of its own.
 
     Its workers are tasks of ``group``.
 
@@ -125,12 +126,15 @@ class LoopExecutor:
                     return taken
             else:
                 taken = arguments
-            made: Any = assets[0](**taken)
+            with capturing(job.output):
+                context = contextvars.copy_context()
+            made: Any = context.run(assets[0], **taken)
             # The coroutine holds what it was given, and nothing else does.
             arguments.clear()
             taken.clear()
-            value = await _Driven(self, assets[0], made)
-            del made
+            if inspect.isawaitable(made):
+                made = await _Driven(self, assets[0], made, context)
+            value, made = made, None
             if is_small(value) and values.manager(assets[0]) is None:
                 return keep_all(assets, value, values)
             return await self._aside(in_thread(keep_all, assets, value, values))
@@ -171,16 +175,23 @@ class LoopExecutor:
 class _Driven:
     """A coroutine stepped by hand: in a context of its own, seen when it waits, and timed."""
 
-    __slots__ = ("_asset", "_executor", "_made")
+    __slots__ = ("_asset", "_context", "_executor", "_made")
 
-    def __init__(self, executor: LoopExecutor, asset: AnyAsset, made: Awaitable[Any]) -> None:
+    def __init__(
+        self,
+        executor: LoopExecutor,
+        asset: AnyAsset,
+        made: Awaitable[Any],
+        context: contextvars.Context,
+    ) -> None:
         self._executor, self._asset, self._made = executor, asset, made
+        self._context = context
 
     def __await__(self) -> Generator[asyncio.Future[Any], None, Any]:
         made = self._made
         coroutine: Coroutine[Any, None, Any] = made if inspect.iscoroutine(made) else _one(made)
         del self._made, made
-        run = contextvars.copy_context().run
+        run = self._context.run
         error: BaseException | None = None
         while True:
             began = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowstone.runner.executors.crew import Crew
+from flowstone.runner.output import capturing
 from flowstone.runner.step import call_sync
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class _Here:
 
     def call(self, job: Job) -> Outcome | Awaited:
         """Call the function."""
-        return call_sync(job.assets, job.arguments, job.values)
+        with capturing(job.output):
+            return call_sync(job.assets, job.arguments, job.values)
 
     def stop(self) -> bool:
         """No thread can be stopped."""

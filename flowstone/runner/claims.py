@@ -1,0 +1,139 @@
+"""Which steps of a run no other run makes meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flowstone.runner.events import StepWaiting
+from flowstone.runner.gate import Gate
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+
+    from flowstone.core.plan import Step
+    from flowstone.core.records import Claim, Materialization
+    from flowstone.runner.course import Course
+    from flowstone.store.base import MaterializationStore
+
+#: Reasons to make an asset that no other run's result answers.
+_OWN_REASONS = frozenset({"forced", "always"})
+
+
+class Claims:
+    """The claims of a run on what it makes.
+
+    Those of all steps expected to run are asked for when the run starts. A step whose claim
+    another run has waits once it is ready, and what depends on it gives its own claims up until
+    then: nobody holds what another waits for while waiting for that other. When the claim is had
+    at last, what became current meanwhile stands in for the step if it was made of the same.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        store: MaterializationStore,
+        passed: Callable[[int], None],
+        spawn: Callable[[Callable[[], Awaitable[None]]], None],
+    ) -> None:
+        self._course, self._store = course, store
+        self._run = course.report.run
+        self._gate = Gate(self._ask, passed, spawn)
+        self._planned = {
+            step.name: _recorded(step) for step in course.plan if step.action == "materialize"
+        }
+        self._missing: dict[str, str | None] = {}
+        self._told: set[str] = set()
+
+    @property
+    def wanted(self) -> list[str]:
+        """What is asked for when the run starts."""
+        return list(self._planned)
+
+    async def take_in(self, answers: Iterable[Claim]) -> None:
+        """The answers to what was wanted; steps see what became current since the plan."""
+        changed: list[str] = []
+        for claim in answers:
+            name = claim.asset_name
+            if not claim.granted:
+                self._missing[name] = claim.holder
+                continue
+            self._missing.pop(name, None)
+            if self._planned[name] != claim.current:
+                self._planned[name] = claim.current
+                changed.append(name)
+        if changed:
+            await self._look_again(changed)
+
+    def must_wait(self, number: int) -> bool:
+        """Whether a ready step has to wait for another run; it will be passed on later."""
+        if not self._missing:
+            return False
+        names = self._names(number)
+        held_elsewhere = [name for name in names if name in self._missing]
+        if not held_elsewhere:
+            return False
+        for name in held_elsewhere:
+            self._tell(name)
+        self._gate.wait(number)
+        return True
+
+    def leave(self) -> None:
+        """No step waits any more."""
+        self._gate.leave()
+
+    def _names(self, number: int) -> list[str]:
+        course = self._course
+        names = (course.calls[each].name for each in course.open_along(number))
+        return [name for name in names if name in self._planned]
+
+    async def _ask(self, numbers: Sequence[int]) -> Collection[int]:
+        """Ask for the claims of steps that are ready, and give up those of what needs them."""
+        wanted = {number: self._names(number) for number in numbers}
+        missing = {name for names in wanted.values() for name in names if name in self._missing}
+        await self._give_up_below(numbers)
+        await self.take_in(await self._store.claim(self._run.run_id, missing, self._run.partition))
+        return [n for n, names in wanted.items() if not any(map(self._missing.__contains__, names))]
+
+    async def _give_up_below(self, numbers: Iterable[int]) -> None:
+        course = self._course
+        below = {course.calls[each].name for each in course.below(numbers)}
+        held = sorted(below & self._planned.keys() - self._missing.keys())
+        if held:
+            self._missing.update(dict.fromkeys(held))
+            await self._store.release(self._run.run_id, held, self._run.partition)
+
+    async def _look_again(self, names: Sequence[str]) -> None:
+        """Something became current since the plan: it may be what these steps would make."""
+        found = await self._store.current(names, self._run.partition)
+        for name in names:
+            made = found.get(name)
+            if made is not None:
+                self._reconsider(name, made)
+
+    def _reconsider(self, name: str, made: Materialization) -> None:
+        course = self._course
+        for each in course.calls.along(course.calls.number[name]):
+            step = course.step(each)
+            now = made if step.name == name else step.before
+            course.instead[step.name] = replace(
+                step, current=now, before=now, may_cut_off=_may_share(step)
+            )
+
+    def _tell(self, name: str) -> None:
+        holder = self._missing[name]
+        if holder is not None and name not in self._told:
+            self._told.add(name)
+            self._course.ledger.tell(StepWaiting(self._run.run_id, name, holder=holder))
+
+
+def _recorded(step: Step) -> uuid.UUID | None:
+    """What was current under the asset's own name when the plan was drawn."""
+    before = step.before
+    return before.id if before is not None and before.asset_name == step.name else None
+
+
+def _may_share(step: Step) -> bool:
+    """Whether another run's result will do, if it was made of the same."""
+    return not any(cause.kind in _OWN_REASONS for cause in step.causes)

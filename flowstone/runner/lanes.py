@@ -1,0 +1,90 @@
+"""The lanes of a run, one for each kind of executor that its assets want."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from typing import TYPE_CHECKING
+
+from flowstone.runner.executors.loop import LoopExecutor
+from flowstone.runner.executors.threads import Threads
+from flowstone.runner.lane import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from flowstone.core.asset import AnyAsset
+    from flowstone.core.policy import ExecutorName
+    from flowstone.runner.executors.base import Executor
+    from flowstone.runner.lane import Preparing
+
+
+def default_concurrency() -> int:
+    """How many functions run in threads at once unless said otherwise."""
+    return min(32, (os.cpu_count() or 1) + 4)
+
+
+class Lanes:
+    """Lanes by kind of executor, each opened when the first asset wants it.
+
+    ``executor`` is for assets that don't say otherwise: ``auto`` calls async functions on the
+    event loop and others in threads. ``at_once`` is how many functions each executor calls at
+    once; None leaves that to the executor. ``blocked`` hears of functions that block the loop.
+    """
+
+    def __init__(
+        self,
+        by: Preparing,
+        executor: ExecutorName,
+        at_once: int | None,
+        urgency: Sequence[float],
+        blocked: Callable[[AnyAsset, float], object],
+    ) -> None:
+        self._by, self._executor, self._urgency = by, executor, urgency
+        self._at_once, self._blocked = at_once, blocked
+        self._lanes: dict[str, Lane] = {}
+        self._group: TaskGroup
+
+    def start(self, group: TaskGroup) -> None:
+        """Tasks of executors live in this group."""
+        self._group = group
+
+    def of(self, asset: AnyAsset) -> Lane:
+        """The lane of an asset."""
+        kind = asset.policy.executor or self._executor
+        if kind == "auto":
+            kind = "loop" if asset.is_async else "thread"
+        if kind not in self._lanes:
+            executor = self._opened(kind)
+            executor.start(asyncio.get_running_loop())
+            self._lanes[kind] = Lane(executor, self._by, self._urgency)
+        return self._lanes[kind]
+
+    @property
+    def are_busy(self) -> bool:
+        """Whether anything is being prepared, or called."""
+        return any(lane.is_busy for lane in self._lanes.values())
+
+    def pump(self) -> None:
+        """Hand on as much as there is place for."""
+        for lane in tuple(self._lanes.values()):
+            lane.pump()
+
+    def withdraw(self) -> None:
+        """What has not begun is not to begin any more."""
+        for lane in self._lanes.values():
+            lane.withdraw()
+
+    async def close(self) -> None:
+        """Executors give up what still runs."""
+        for lane in self._lanes.values():
+            await lane.executor.close()
+
+    def _opened(self, kind: str) -> Executor:
+        if kind == "loop":
+            at_once = math.inf if self._at_once is None else self._at_once
+            return LoopExecutor(self._group, at_once, self._blocked)
+        return Threads(self._at_once or default_concurrency())

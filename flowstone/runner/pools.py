@@ -1,0 +1,72 @@
+"""Places in pools that all runs of a database share."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from flowstone.runner.events import StepWaiting
+from flowstone.runner.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+    from flowstone.core.asset import AnyAsset
+    from flowstone.core.pools import Pool
+    from flowstone.runner.course import Course
+    from flowstone.store.base import MaterializationStore
+
+
+class Pools:
+    """Lets steps pass when their pool has a place for them, and it is time.
+
+    A place is given back by the journal, with the row that ends the step.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        store: MaterializationStore,
+        pools: Mapping[str, Pool],
+        passed: Callable[[int], None],
+        spawn: Callable[[Callable[[], Awaitable[None]]], None],
+    ) -> None:
+        self._course, self._store, self._pools = course, store, pools
+        self._run = course.report.run
+        self._gates = {
+            name: Gate(functools.partial(self._ask, name), passed, spawn) for name in pools
+        }
+        self._told: set[int] = set()
+
+    def must_wait(self, number: int) -> bool:
+        """Whether a ready step needs a place in a pool; it will be passed on when it has one."""
+        pool = self._course.calls[number].asset.policy.pool
+        if pool is None:
+            return False
+        self._gates[pool].wait(number)
+        return True
+
+    def leave(self) -> None:
+        """No step waits any more."""
+        for gate in self._gates.values():
+            gate.leave()
+
+    async def give_back(self, asset: AnyAsset) -> None:
+        """A step leaves its pool without having ended."""
+        run, pool = self._run, asset.policy.pool
+        if pool is not None:
+            await self._store.free_slots(run.run_id, pool, [asset.name], run.partition)
+
+    async def _ask(self, pool: str, numbers: Sequence[int]) -> Collection[int]:
+        run, of = self._run, self._pools[pool]
+        names = {self._course.calls[number].name: number for number in numbers}
+        granted = await self._store.take_slots(
+            run.run_id, pool, of.size, list(names), run.partition, interval=of.interval
+        )
+        passing = {names[name] for name in granted}
+        for number in numbers:
+            if number not in passing and number not in self._told:
+                self._told.add(number)
+                name = self._course.calls[number].name
+                self._course.ledger.tell(StepWaiting(run.run_id, name, pool=pool))
+        return passing
