@@ -103,8 +103,9 @@ async def planned(
     code = await to_thread.run_sync(codes, assets, cache / "code")
     outside = await observe(assets, request.config, context=context, cache=cache)
     request = replace(request, code=code, outside=outside)
-    wanted = [request.graph[name] for name in [*names, *request.inputs()]]
-    known = Known(await store.current(_names(wanted), request.partition))
+    assets += [request.graph[name] for name in request.inputs()]
+    current = await store.current(_names(assets), request.partition)
+    known = Known(current, unread={made.id for made in current.values()})
     plan = await _decided(request, known, store, values)
     return await _explained(plan, store)
 
@@ -123,6 +124,9 @@ async def _decided(
         if drawn.wanted:
             found = await store.history(drawn.wanted, request.partition)
             known.history |= {each: found.get(each) for each in drawn.wanted}
+        if drawn.unread:
+            known.read(await store.inputs(drawn.unread))
+        if drawn.wanted or drawn.unread:
             continue
         lost = await to_thread.run_sync(_look_through, drawn.plan, values, looked)
         if not lost:

@@ -25,15 +25,27 @@ def make(peer: Peer, folder: Path) -> str:
     Raises:
         subprocess.CalledProcessError: if the environment can't be made.
     """
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    place = folder / f"{peer.requirement or f'checkout-{_digest(str(ROOT))}'}-python{python}"
+    if peer.requirement is not None:
+        return installed(peer.requirement, [peer.requirement], folder)
+    return installed(f"checkout-{_digest(str(ROOT))}", [str(ROOT)], folder, anew=True)
+
+
+def installed(name: str, requirements: list[str], folder: Path, *, anew: bool = False) -> str:
+    """The interpreter of an environment in ``folder``, by name, where these are installed.
+
+    What is there from an earlier time is used again; ``anew`` installs the requirements anew.
+
+    Raises:
+        subprocess.CalledProcessError: if the environment can't be made.
+    """
+    place = folder / f"{name}-python{sys.version_info[0]}.{sys.version_info[1]}"
     interpreter = str(place / "bin" / "python")
     ready = place / "ready"
     if not ready.exists():
         run([sys.executable, "-m", "venv", "--clear", str(place)], env=clean_environment())
-    if not ready.exists() or peer.requirement is None:
+    if anew or not ready.exists():
         pip = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run([*pip, peer.requirement or str(ROOT)], env=clean_environment())
+        run([*pip, *requirements], env=clean_environment())
     ready.touch()
     return interpreter
 
@@ -77,7 +89,7 @@ def run(
 
 def clean_environment(**more: str) -> dict[str, str]:
     """The environment without what would reach into Python or one of the peers."""
-    prefixes = ("PYTHON", "FLOWSTONE_", "HAMILTON_", "REDUN_", "DAGSTER_")
+    prefixes = ("PYTHON", "FLOWSTONE_", "HAMILTON_", "REDUN_", "DAGSTER_", "PREFECT_", "DBOS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     return kept | more
 

@@ -89,8 +89,16 @@ class Cause:
 
     def to_dict(self) -> dict[str, Any]:
         """The cause as it is recorded: its fields that say something."""
-        fields = {"subject": self.subject, "old": self.old, "new": self.new, "place": self.place}
-        return {"kind": self.kind} | {name: text for name, text in fields.items() if text}
+        told: dict[str, Any] = {"kind": self.kind}
+        if self.subject:
+            told["subject"] = self.subject
+        if self.old:
+            told["old"] = self.old
+        if self.new:
+            told["new"] = self.new
+        if self.place:
+            told["place"] = self.place
+        return told
 
     @classmethod
     def of(cls, recorded: Mapping[str, Any]) -> Self:

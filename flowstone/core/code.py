@@ -10,7 +10,7 @@ from typing import Literal
 Level = Literal["unknown", "assumed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Definition:
     """One piece of project code: a function, a class, or the statements that give a name a value.
 

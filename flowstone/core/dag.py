@@ -200,22 +200,29 @@ class AssetGraph(Displayed):
         What one function makes stands together: so does what decides whether it is called.
         """
         order = rx.lexicographical_topological_sort(self.rx, key=lambda asset: asset.name)
+        if not self._makers:
+            return {asset.name: rank for rank, asset in enumerate(order)}
         groups: dict[int, list[str]] = {}
         for asset in order:
             groups.setdefault(id(asset.maker or asset), []).append(asset.name)
         return {name: rank for rank, name in enumerate(itertools.chain(*groups.values()))}
 
     def _in_order(self, names: Iterable[str]) -> list[str]:
-        return sorted(set(names), key=self._ranks.__getitem__)
+        found = names if isinstance(names, set) else set(names)
+        if len(found) == len(self._ranks):
+            return list(self._ranks)
+        return sorted(found, key=self._ranks.__getitem__)
 
     def _needed(self, names: Iterable[str]) -> set[str]:
         """The names and all that they need."""
+        assets = self._assets
         todo = [self[name].name for name in names]
         needed = set(todo)
-        while todo:
-            new = set(self._assets[todo.pop()].depends_on) - needed
-            needed |= new
-            todo += new
+        while todo and len(needed) < len(assets):
+            for name in assets[todo.pop()].depends_on:
+                if name not in needed:
+                    needed.add(name)
+                    todo.append(name)
         return needed
 
 

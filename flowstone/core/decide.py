@@ -2,13 +2,14 @@
 
 Every decision but one needs only the current versions. Where those don't fit, an earlier success
 may: ``draw`` then names the dependency hashes it has to know of, and is called again with what was
-found. Each call goes one such hop further down the graph.
+found. Each call goes one such hop further down the graph. What a current version was made of is
+needed to tell causes only, never to decide.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowstone.core.cause import Cause
 from flowstone.core.config import NO_CONFIG
@@ -19,13 +20,17 @@ from flowstone.core.plan import Action, Origin, Plan, Request, Step
 if TYPE_CHECKING:
     import datetime as dt
     import uuid
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.code import Code
     from flowstone.core.config import Config
     from flowstone.core.outside import Observed
     from flowstone.core.records import Materialization
+
+
+_FORCED, _ALWAYS = Cause("forced"), Cause("always")
+_NEVER_MADE, _CODE_UNKNOWN = Cause("never_made"), Cause("code_unknown")
 
 
 class Wanted(NamedTuple):
@@ -41,20 +46,34 @@ class Known:
 
     ``current`` are the current versions by the name they are recorded under, invalidated ones
     included. ``history`` has what was looked for, None for what is not there. ``lost`` are the
-    materializations whose values were looked for and are not there.
+    materializations whose values were looked for and are not there, ``unread`` those that were
+    read without their ``inputs``.
     """
 
     current: Mapping[str, Materialization]
     history: dict[Wanted, Materialization | None] = field(default_factory=dict)
     lost: set[uuid.UUID] = field(default_factory=set)
+    unread: set[uuid.UUID] = field(default_factory=set)
+
+    def read(self, inputs: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
+        """Take in what current versions were made of."""
+        self.current = {
+            name: made.model_copy(update={"inputs": inputs[made.id]}) if made.id in inputs else made
+            for name, made in self.current.items()
+        }
+        self.unread.difference_update(inputs)
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A plan, and what has to be looked up in history before it is final."""
+    """A plan, and what has to be read before it is final.
+
+    That is earlier successes, and the ``inputs`` of materializations that causes are told against.
+    """
 
     plan: Plan
     wanted: list[Wanted]
+    unread: list[uuid.UUID]
 
 
 def draw(request: Request, known: Known) -> Drawn:
@@ -63,7 +82,13 @@ def draw(request: Request, known: Known) -> Drawn:
     for name in request.names():
         decisions.decide(name)
     plan = Plan(request, list(decisions.steps.values()), decisions.given)
-    return Drawn(plan, decisions.wanted)
+    unread = [
+        step.before.id
+        for step in (plan if known.unread else ())
+        if step.before is not None and (step.action == "materialize" or step.origin)
+        if step.before.id in known.unread
+    ]
+    return Drawn(plan, decisions.wanted, unread)
 
 
 def is_too_old(asset: AnyAsset, made: Materialization, now: dt.datetime | None) -> bool:
@@ -88,26 +113,38 @@ def input_name(parameter: str, source: str) -> str:
     return parameter or f"+{source}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    """By input name, data versions known now and assets that will run; and who is missing."""
+@dataclass(slots=True)
+class _State:
+    """One asset as it is now.
 
+    By input name, ``known`` are the data versions of now and ``waiting`` the assets that will run;
+    ``missing`` names those that have no value.
+    """
+
+    asset: AnyAsset
+    partition: str | None
+    code: Code
+    config: Config
+    outside: Observed
+    made: Materialization | None
     known: dict[str, str]
     waiting: dict[str, str]
     missing: list[str]
 
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """One asset as it is now."""
-
-    asset: AnyAsset
-    code: Code
-    config: Config
-    outside: Observed
-    inputs: _Inputs
-    ingredients: Ingredients
-    made: Materialization | None
+    @property
+    def ingredients(self) -> Ingredients:
+        """What decides what the step makes, as far as its inputs are known."""
+        asset = self.asset
+        return Ingredients(
+            asset.name,
+            self.partition,
+            self.code.version,
+            self.known,
+            self.config,
+            self.outside,
+            asset.resource_versions,
+            asset.place_among_outputs,
+        )
 
     @property
     def agrees(self) -> bool:
@@ -118,7 +155,8 @@ class _State:
     def step(
         self,
         action: Action,
-        *causes: Cause,
+        causes: Iterable[Cause] = (),
+        *,
         current: Materialization | None = None,
         origin: Origin = "",
         may_cut_off: bool = False,
@@ -127,14 +165,14 @@ class _State:
         return Step(
             self.asset,
             action,
-            causes,
+            tuple(causes),
             current or self.made,
             self.config,
             self.code,
             self.outside,
             origin,
             may_cut_off,
-            self.inputs.known,
+            self.known,
             self.made,
         )
 
@@ -149,6 +187,7 @@ class _Decisions:
         self.given = {name: made for name, made in given.items() if made and _stands(made)}
         self._asked_for = frozenset(request.names())
         self._taken = self._asked_for.union(inputs)
+        self._will_run: dict[str, Cause] = {}
         self.steps: dict[str, Step] = {}
         self.wanted: list[Wanted] = []
 
@@ -156,119 +195,131 @@ class _Decisions:
         """Decide the step of one asset, all that it needs being decided."""
         if name in self.steps:
             return
-        if self._request.graph[name].maker is None:
-            self.steps[name] = self._decided(name)
+        asset = self._request.graph[name]
+        if asset.maker is None:
+            self.steps[name] = self._decided(asset)
         else:
             self.steps |= self._decided_together(self._request.graph.together(name))
 
-    def _decided(self, name: str) -> Step:
-        state = self._state(name)
-        return self._blocked(state) or self._must_run(state) or self._may_reuse(state)
+    def _decided(self, asset: AnyAsset) -> Step:
+        state = self._state(asset)
+        if state.missing or state.outside.error:
+            return _blocked(state)
+        musts = self._musts(state)
+        if musts:
+            differing = [cause for cause in self._differences(state) if cause not in musts]
+            return state.step("materialize", (*musts, *differing, *self._upstream(state)))
+        return self._may_reuse(state)
 
     def _decided_together(self, names: list[str]) -> dict[str, Step]:
         """The steps of what one function makes; when one is to be made, all are.
 
         Only what was asked for decides about that.
         """
-        steps = {name: self._decided(name) for name in names if name in self._asked_for}
+        graph = self._request.graph
+        steps = {name: self._decided(graph[name]) for name in names if name in self._asked_for}
         running = [step for step in steps.values() if step.action == "materialize"]
         if not running:
             return steps
         certain = [step for step in running if not step.may_cut_off]
         first = (certain or running)[0]
-        steps |= {name: self._decided(name) for name in names if name not in steps}
+        steps |= {name: self._decided(graph[name]) for name in names if name not in steps}
         return {name: _along_with(first, steps[name], asked=name in self._taken) for name in names}
 
-    def _state(self, name: str) -> _State:
-        request = self._request
-        asset, code = request.graph[name], request.code[name]
-        config = request.config.get(name, NO_CONFIG)
-        outside = request.outside.get(name, NOTHING_OBSERVED)
-        inputs = self._inputs(asset)
-        ingredients = Ingredients(
-            name,
+    def _state(self, asset: AnyAsset) -> _State:
+        request, name = self._request, asset.name
+        state = _State(
+            asset,
             request.partition,
-            code.version,
-            inputs.known,
-            config,
-            outside,
-            asset.resource_versions,
-            asset.place_among_outputs,
+            request.code[name],
+            request.config.get(name, NO_CONFIG),
+            request.outside.get(name, NOTHING_OBSERVED),
+            self._current(asset),
+            {},
+            {},
+            [],
         )
-        return _State(asset, code, config, outside, inputs, ingredients, self._current(asset))
+        steps = self.steps
+        for parameter, source in asset.edges:
+            step = steps.get(source)
+            action = step.action if step else self._action_outside(parameter, source)
+            if action == "materialize":
+                state.waiting[parameter or f"+{source}"] = source
+                continue
+            version = step.current if step else self.given.get(source)
+            if action == "blocked" or version is None:
+                state.missing.append(source)
+            else:
+                state.known[parameter or f"+{source}"] = version.data_version or ""
+        return state
+
+    def _action_outside(self, parameter: str, source: str) -> Action:
+        """What becomes of an input outside the plan, taken as a parameter or not passed."""
+        version = self.given.get(source)
+        lost = version is None or (parameter and self._is_lost(version))
+        return "blocked" if lost else "reuse"
+
+    def _is_lost(self, made: Materialization) -> bool:
+        lost = self._known.lost  # mostly empty, and ids take their time to be hashed
+        return bool(lost) and made.id in lost
 
     def _current(self, asset: AnyAsset) -> Materialization | None:
         """The current version, or that of the first name it had before which has one."""
-        found = (self._known.current.get(name) for name in (asset.name, *asset.aliases))
-        return next((made for made in found if made is not None), None)
+        known = self._known.current
+        made = known.get(asset.name)
+        for name in asset.aliases if made is None else ():
+            made = made or known.get(name)
+        return made
 
-    def _inputs(self, asset: AnyAsset) -> _Inputs:
-        inputs = _Inputs({}, {}, [])
-        for parameter, source in asset.edges:
-            step = self.steps.get(source)
-            version = step.current if step else self.given.get(source)
-            name = input_name(parameter, source)
-            lost = version is not None and version.id in self._known.lost
-            if step and step.action == "blocked":
-                inputs.missing.append(source)
-            elif step and step.action == "materialize":
-                inputs.waiting[name] = source
-            elif version is None or (step is None and parameter and lost):
-                inputs.missing.append(source)
-            else:
-                inputs.known[name] = version.data_version or ""
-        return inputs
-
-    def _blocked(self, state: _State) -> Step | None:
-        causes = [Cause("upstream_missing", source) for source in state.inputs.missing]
-        if state.outside.error:
-            causes.append(Cause("observation_failed", state.outside.error))
-        return state.step("blocked", *causes) if causes else None
-
-    def _must_run(self, state: _State) -> Step | None:
-        """The step, if nothing that is recorded can stand in for it."""
-        musts = list(self._musts(state))
-        if not musts:
-            return None
-        differing = [cause for cause in self._differences(state) if cause not in musts]
-        return state.step("materialize", *musts, *differing, *_upstream(state))
-
-    def _musts(self, state: _State) -> Iterator[Cause]:
+    def _musts(self, state: _State) -> list[Cause]:
+        """The reasons for which nothing that is recorded can stand in for the step."""
         asset, made = state.asset, state.made
+        causes: list[Cause] = []
         if asset.name in self._request.force:
-            yield Cause("forced")
+            causes.append(_FORCED)
         if asset.always:
-            yield Cause("always")
+            causes.append(_ALWAYS)
         if made is None:
-            yield Cause("never_made")
+            causes.append(_NEVER_MADE)
         elif is_too_old(asset, made, self._request.now):
-            yield Cause("too_old", str(asset.max_age))
+            causes.append(Cause("too_old", str(asset.max_age)))
         if state.code.version is None:
-            yield Cause("code_unknown")
-        if made is not None and not asset.keep and made.id in self._known.lost:
-            yield Cause("value_lost", "keep=False")
+            causes.append(_CODE_UNKNOWN)
+        if made is not None and not asset.keep and self._is_lost(made):
+            causes.append(Cause("value_lost", "keep=False"))
+        return causes
+
+    def _upstream(self, state: _State) -> list[Cause]:
+        """A cause for each asset that will run first; those who need the same share it."""
+        will_run, causes = self._will_run, []
+        for source in dict.fromkeys(state.waiting.values()) if state.waiting else ():
+            cause = will_run.get(source)
+            if cause is None:
+                cause = will_run[source] = Cause("upstream_will_run", source)
+            causes.append(cause)
+        return causes
 
     def _may_reuse(self, state: _State) -> Step:
         asset = state.asset
-        if state.inputs.waiting:
-            causes = [*self._differences(state), *_upstream(state)]
-            return state.step("materialize", *causes, may_cut_off=True)
+        if state.waiting:
+            causes = [*self._differences(state), *self._upstream(state)]
+            return state.step("materialize", causes, may_cut_off=True)
         made = state.made
-        lost = made is not None and made.id in self._known.lost
+        lost = made is not None and self._is_lost(made)
         if state.agrees:
             if lost:
-                return state.step("materialize", Cause("value_lost"))
+                return state.step("materialize", [Cause("value_lost")])
             own = asset.name in self._known.current
             return state.step("reuse", origin="" if own else "alias")
         causes = self._differences(state)
         if asset.name in self._request.accept and made and _stands(made) and not lost:
-            return state.step("reuse", *causes, origin="accepted")
+            return state.step("reuse", causes, origin="accepted")
         earlier = self._earlier(state)
         if earlier is not None:
-            if earlier.id not in self._known.lost:
-                return state.step("reuse", *causes, current=earlier, origin="history")
+            if not self._is_lost(earlier):
+                return state.step("reuse", causes, current=earlier, origin="history")
             causes = [*causes, Cause("value_lost")]
-        return state.step("materialize", *causes)
+        return state.step("materialize", causes)
 
     def _earlier(self, state: _State) -> Materialization | None:
         """An earlier success made of what there is now; asked for, if not known yet.
@@ -276,8 +327,9 @@ class _Decisions:
         One whose value was lost is given if there is no other.
         """
         lost = None
+        ingredients = state.ingredients
         for name in (state.asset.name, *state.asset.aliases):
-            wanted = Wanted(name, state.ingredients.dependency_hash(name))
+            wanted = Wanted(name, ingredients.dependency_hash(name))
             if wanted not in self._known.history:
                 self.wanted.append(wanted)
                 continue
@@ -286,7 +338,7 @@ class _Decisions:
                 continue
             if not may_return(found, state.made):
                 continue
-            if found.id not in self._known.lost:
+            if not self._is_lost(found):
                 return found
             lost = lost or found
         return lost
@@ -301,12 +353,20 @@ class _Decisions:
         causes = [
             cause
             for cause in state.ingredients.causes(made)
-            if not (cause.kind == "input_changed" and cause.subject in state.inputs.waiting)
+            if not (cause.kind == "input_changed" and cause.subject in state.waiting)
         ]
-        if causes or state.inputs.waiting or state.agrees:
+        if causes or state.waiting or state.agrees:
             return causes
         # Nothing that is recorded differs: the way of hashing is another one.
         return [Cause("code_changed")]
+
+
+def _blocked(state: _State) -> Step:
+    """The step of an asset that lacks something no run would bring."""
+    causes = [Cause("upstream_missing", source) for source in state.missing]
+    if state.outside.error:
+        causes.append(Cause("observation_failed", state.outside.error))
+    return state.step("blocked", causes)
 
 
 def _along_with(running: Step, step: Step, *, asked: bool) -> Step:
@@ -328,7 +388,3 @@ def _along_with(running: Step, step: Step, *, asked: bool) -> Step:
 def _stands(made: Materialization) -> bool:
     """Whether a current version was not invalidated."""
     return made.status == "success"
-
-
-def _upstream(state: _State) -> list[Cause]:
-    return [Cause("upstream_will_run", s) for s in dict.fromkeys(state.inputs.waiting.values())]

@@ -126,16 +126,24 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
     ``tag`` keeps uses apart. Parts are length-prefixed and typed, so ``("ab", "c")`` and
     ``("a", "bc")``, ``"a"`` and ``b"a"``, None and ``""`` all differ.
     """
+    try:
+        texts = ["N" if part is None else f"s{len(part)}:" + part for part in (tag, *parts)]  # type: ignore[operator]  # of bytes it raises
+        raw = "".join(texts).encode("ascii")
+    except (TypeError, UnicodeEncodeError):
+        raw = b"".join(map(_part, (tag, *parts)))
     hasher = _new_parts()
-    for part in (tag, *parts):
-        if part is None:
-            hasher.update(b"N")
-        elif isinstance(part, bytes):
-            hasher.update(b"b%d:" % len(part) + part)
-        else:
-            raw = part.encode("utf-8", "surrogatepass")
-            hasher.update(b"s%d:" % len(raw) + raw)
+    hasher.update(raw)
     return hasher.hexdigest()
+
+
+def _part(part: str | bytes | None) -> bytes:
+    """One part of ``combine``, of any kind."""
+    if part is None:
+        return b"N"
+    if isinstance(part, bytes):
+        return b"b%d:" % len(part) + part
+    raw = part.encode("utf-8", "surrogatepass")
+    return b"s%d:" % len(raw) + raw
 
 
 class _RefusedError(Exception):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flowstone.core.records import Materialization
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ingredients:
     """All that decides what a step makes.
 
@@ -39,12 +39,12 @@ class Ingredients:
     def dependency_hash(self, asset: str | None = None) -> str:
         """The digest of all of them, by name; ``asset`` is a name it had before."""
         parts: list[str | None] = [asset or self.asset, self.code_version, self.partition]
-        named = [self.upstream, self.config.digests, self.outside.states]
-        # What takes none has the hash that it had before there were any.
-        for ingredients in [*named, self.resources] if self.resources else named:
+        # What takes no resources has the hash that it had before there were any.
+        named = (self.upstream, self.config.digests, self.outside.states, self.resources)
+        for ingredients in named if self.resources else named[:3]:
             parts.append(str(len(ingredients)))
-            for name in sorted(ingredients):
-                parts += [name, ingredients[name]]
+            for pair in sorted(ingredients.items()):
+                parts += pair
         if self.output is not None:
             parts += ["output", str(self.output)]
         return combine("dependency", *parts)

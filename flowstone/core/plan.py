@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +30,7 @@ Action = Literal["materialize", "reuse", "blocked"]
 Origin = Literal["", "history", "alias", "accepted"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """What a run would do for one asset, and why.
 
@@ -83,7 +84,7 @@ class Step:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """What a run was asked for: the graph, the assets to be made, and how things are now.
 
@@ -106,6 +107,10 @@ class Request:
 
     def names(self) -> list[str]:
         """The assets the plan has steps for, dependencies first."""
+        return list(self._names)
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
         if not self.targets:
             return []
         order = self.graph.execution_order(*self.targets)
@@ -114,13 +119,15 @@ class Request:
 
     def concerned(self) -> list[str]:
         """The assets of the plan, and those that the same functions make along with them."""
-        names = self.names()
-        along = (each for name in names for each in self.graph.together(name))
-        return list(dict.fromkeys([*names, *along]))
+        several = [name for name in self._names if self.graph[name].maker is not None]
+        along = (each for name in several for each in self.graph.together(name))
+        return list(dict.fromkeys([*self._names, *along]))
 
     def inputs(self) -> list[str]:
         """Assets outside the plan whose current versions its steps take (``only``)."""
-        inside = set(self.names())
+        if not self.only:
+            return []
+        inside = set(self._names)
         needed = (need for name in inside for need in self.graph[name].depends_on)
         return sorted(set(needed) - inside)
 

@@ -46,7 +46,7 @@ def select(graph: AssetGraph, selections: Sequence[str], exclude: Sequence[str])
         EmptySelectionError: when nothing is left.
     """
     terms = list(_terms(selections))
-    chosen = _combine([_Factors(graph, term) for term in terms], graph)
+    chosen = _combine(terms, graph)
     for term in _terms(exclude):
         chosen -= _Factors(graph, term).names()
     if not chosen:
@@ -65,12 +65,14 @@ def _terms(selections: Sequence[str]) -> Iterator[str]:
         yield from map(named, terms)
 
 
-def _combine(terms: list[_Factors], graph: AssetGraph) -> set[str]:
-    taken = [term for term in terms if not term.only_excludes]
-    chosen: set[str] = set().union(*(term.names() for term in taken))
-    if not taken:
-        chosen = set(graph.names)
-    for term in terms:
+def _combine(terms: Sequence[str], graph: AssetGraph) -> set[str]:
+    chosen = {term for term in terms if term in graph}  # no name can be read as anything else
+    others = [_Factors(graph, term) for term in terms if term not in chosen]
+    taken = [term for term in others if not term.only_excludes]
+    chosen.update(*(term.names() for term in taken))
+    if not taken and not chosen:
+        chosen.update(graph.names)
+    for term in others:
         if term.only_excludes:
             chosen -= term.excluded()
     return chosen

@@ -107,10 +107,9 @@ class Claims:
     async def _look_again(self, names: Sequence[str]) -> None:
         """Something became current since the plan: it may be what these steps would make."""
         found = await self._store.current(names, self._run.partition)
-        for name in names:
-            made = found.get(name)
-            if made is not None:
-                self._reconsider(name, made)
+        inputs = await self._store.inputs([made.id for made in found.values()])
+        for name, made in found.items():
+            self._reconsider(name, made.model_copy(update={"inputs": inputs[made.id]}))
 
     def _reconsider(self, name: str, made: Materialization) -> None:
         course = self._course

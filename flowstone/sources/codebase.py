@@ -9,7 +9,8 @@ import threading
 from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowstone.core.fingerprint.expand import Expander, Extra
 from flowstone.core.fingerprint.graph import Graph
@@ -25,6 +26,7 @@ from flowstone.sources.rules import ignored, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import CodeType
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.code import Code
@@ -46,7 +48,7 @@ def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Cod
     found: dict[str, Code] = {}
     groups: dict[Path | None, list[AnyAsset]] = defaultdict(list)
     for asset in assets:
-        groups[_installed(asset)].append(asset)
+        groups[_installed(asset.fn)].append(asset)
     with _lock, _uncollected():
         for own, group in groups.items():
             found |= _view(own, cache).codes(group)
@@ -83,7 +85,7 @@ class MadeOf(NamedTuple):
     """What an asset's function is made of, and what of it does not count."""
 
     code: Extra
-    without: frozenset[Node]
+    without: frozenset[Node] = frozenset()
 
 
 class _View:
@@ -98,6 +100,7 @@ class _View:
         self._expander = Expander(self._linker, self._live)
         self._imports: dict[str, list[str]] = {}
         self._closures: dict[frozenset[str], frozenset[str]] = {}
+        self._plain: dict[str, tuple[FunctionType, CodeType, MadeOf]] = {}
         self._found: dict[str, tuple[MadeOf, Code]] = {}
         self._classes: dict[frozenset[type], Code | None] = {}
 
@@ -111,13 +114,11 @@ class _View:
         Assets whose modules import the same influences share a graph.
         """
         made_of = {asset.name: self._made_of(asset) for asset in assets}
-        if any(
-            (name not in self._found or self._found[name][0] != made)
-            for name, made in made_of.items()
-        ):
+        found = self._found
+        if any(name not in found or found[name][0] != made for name, made in made_of.items()):
             codes = self._look(made_of)
-            self._found = {name: (made, codes[name]) for name, made in made_of.items()}
-        return {name: self._found[name][1] for name in made_of}
+            self._found = found = {name: (made, codes[name]) for name, made in made_of.items()}
+        return {name: found[name][1] for name in made_of}
 
     def of_classes(self, classes: frozenset[type]) -> Code | None:
         """The code of some classes together, or None if none of them is the project's."""
@@ -133,25 +134,42 @@ class _View:
         every = sorted(frozenset[str]().union(*closures.values()))
         modules = filter(None, map(self._modules.module, every))
         influences = Influences(self._linker, self._expander.near, modules)
-        across = {each: influences.among(each) for each in set(closures.values())}
         graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
+        shared: dict[tuple[frozenset[str], frozenset[Node]], Graph] = {}
         for name, made in made_of.items():
-            effects = across[closures[name]]
-            graph = graphs.get((effects, made.without))
+            key = closures[name], made.without
+            graph = shared.get(key)
             if graph is None:
-                graph = Graph(self._expander, influences.influence(effects), made.without)
-                graphs[effects, made.without] = graph
+                effects = influences.among(key[0])
+                graph = graphs.get((effects, made.without))
+                if graph is None:
+                    graph = Graph(self._expander, influences.influence(effects), made.without)
+                    graphs[effects, made.without] = graph
+                shared[key] = graph
             graph.add(name, made.code)
-        return {name: code for graph in graphs.values() for name, code in graph.codes().items()}
+        found: dict[str, Code] = {}
+        for graph in graphs.values():
+            found |= graph.codes()
+        return found
 
     def _made_of(self, asset: AnyAsset) -> MadeOf:
+        fn = _plain(asset)
+        if fn is not None:
+            known = self._plain.get(asset.name)
+            if known is not None and known[0] is fn and known[1] is fn.__code__:
+                return known[2]
+            text = self._live.follow_plain(fn)
+            if text is not None:
+                made = MadeOf(text)
+                self._plain[asset.name] = fn, fn.__code__, made
+                return made
         found = self._live.follow_asset(asset) if asset.fn is not None else Extra()
         found.add(*tracked(asset))
         return MadeOf(found, ignored(asset, self._modules, self._places))
 
     def _closure(self, made_of: Extra) -> frozenset[str]:
         """The modules that an asset's own ones import, however deeply, and those themselves."""
-        starts = frozenset(node.module for _, node in made_of.edges if node.module)
+        starts = frozenset([node.module for _, node in made_of.edges if node.module])
         if starts not in self._closures:
             self._closures[starts] = self._imported_by(starts)
         return self._closures[starts]
@@ -178,9 +196,19 @@ class _View:
         return self._imports[name]
 
 
-def _installed(asset: AnyAsset) -> Path | None:
+def _plain(asset: AnyAsset) -> FunctionType | None:
+    """The function of an asset without decorators, closure and options about its code."""
+    fn = asset.fn
+    if type(fn) is not FunctionType or fn.__closure__ or fn.__dict__:
+        return None
+    return None if asset.track or asset.ignore else fn
+
+
+def _installed(fn: Any) -> Path | None:
     """The installed package an asset's function belongs to, if it is not the project's."""
-    code = getattr(inspect.unwrap(asset.fn) if asset.fn is not None else None, "__code__", None)
+    if type(fn) is not FunctionType or fn.__dict__:
+        fn = None if fn is None else inspect.unwrap(fn)
+    code = getattr(fn, "__code__", None)
     return None if code is None else _installed_in(code.co_filename)
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from flowstone.core.asset import Asset
 from flowstone.core.code import Remark
 from flowstone.core.config import is_secret
-from flowstone.core.fingerprint.link import Node
 from flowstone.core.hashing import digest
 from flowstone.core.objects import attributes, peek
 from flowstone.errors import HashingError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from flowstone.core.fingerprint.expand import Extra
+    from flowstone.core.fingerprint.link import Node
     from flowstone.sources.locate import Places
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -110,11 +110,7 @@ class Walk:
     def _known_function(self, fn: types.FunctionType, node: Node, *, own: bool) -> None:
         part = self._places.part_of(node)
         if own:
-            number = node.number
-            if node.kind == "def":
-                module = self._places.module_of(fn.__globals__)
-                number = module.summary.names[node.name][-1] if module is not None else -1
-            node = Node("root", node.module, node.name, number)
+            node = self._places.root_of(fn) or node
         self._found.reach(node)
         if node.kind == "def" or part is None:
             return

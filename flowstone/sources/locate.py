@@ -38,6 +38,17 @@ class Places:
             return Node("def", module.name, name)
         return Node("part", module.name, name, number)
 
+    def root_of(self, fn: types.FunctionType) -> Node | None:
+        """The node of a function's text as an asset's own."""
+        node = self.node_of(fn)
+        if node is None:
+            return None
+        number = node.number
+        if node.kind == "def":
+            module = self._modules.module(node.module)
+            number = module.summary.names[node.name][-1] if module is not None else -1
+        return Node("root", node.module, node.name, number)
+
     def module_of(self, namespace: Mapping[str, Any]) -> Module | None:
         """The project's module with these global names."""
         return self._modules.of_namespace(namespace)

@@ -158,11 +158,17 @@ class MaterializationStore(Protocol):
     async def current(
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
-        """The current version of each asset that has one; inline values are not read along.
+        """The current version of each asset that has one, as far as deciding needs it.
 
-        One that was invalidated is there too, with status ``stale``. The keys are the names asked
-        for; a materialization may have been recorded under a former name.
+        Inline values are not read along, nor are ``inputs``, ``causes``, ``metadata``,
+        ``attempts``, errors and what is upstream, all of which are empty here. One that was
+        invalidated is there too, with status ``stale``. The keys are the names asked for; a
+        materialization may have been recorded under a former name.
         """
+        ...
+
+    async def inputs(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, Any]]:
+        """What those materializations were made of, as it is recorded of each."""
         ...
 
     async def history(

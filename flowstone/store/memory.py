@@ -146,7 +146,10 @@ class MemoryStore:
     ) -> dict[str, Materialization]:
         keys = ((name, partition) for name in asset_names)
         found = ((key[0], self._rows[self._current[key]]) for key in keys if key in self._current)
-        return {name: _unread(row) for name, row in found}
+        return {name: _unread(row).model_copy(update=rows.undecisive()) for name, row in found}
+
+    async def inputs(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, Any]]:
+        return {id_: self._rows[id_].inputs for id_ in ids if id_ in self._rows}
 
     async def history(
         self, wanted: Collection[tuple[str, str]], partition: str | None = None

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from psycopg import errors as pg
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from flowstone.core.status import TRANSITIONS, sources
@@ -155,8 +155,14 @@ class PostgresStore:
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
         key = [list(asset_names), *_given(partition)]
-        found = await self._all(self._queries.current(partition), key)
-        return {row.pop("current_name"): rows.materialization(row) for row in found}
+        async with self._cursor(reading=True) as cursor:
+            light = cursor.connection.cursor(binary=True, row_factory=tuple_row)
+            await light.execute(self._queries.current(partition), key)
+            return {name: rows.standing(row) for name, *row in await light.fetchall()}
+
+    async def inputs(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, Any]]:
+        found = await self._all(self._queries.inputs, [list(ids)])
+        return {row["id"]: row["inputs"] for row in found}
 
     async def history(
         self, wanted: Collection[tuple[str, str]], partition: str | None = None

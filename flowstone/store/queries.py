@@ -144,13 +144,20 @@ class Queries:
         )
 
     def current(self, partition: str | None) -> bytes:
-        """The current versions, with empty bytes in place of inline values."""
+        """The current versions: the name asked for, and the columns of ``rows.standing``."""
         return self._compose(
-            "SELECT current_name, {light_columns} FROM {materializations} JOIN ("
+            "SELECT current_name, id, asset_name, partition, run_id, status, attempt, started_at,"
+            " completed_at, duration_ms, dependency_hash, code_version, data_version, codec,"
+            " value_size, content_digest, value_inline IS NOT NULL, value_location, executor_node,"
+            " inserted_at, updated_at FROM {materializations} JOIN ("
             "SELECT asset_name AS current_name, materialization_id FROM {current}"
             " WHERE asset_name = ANY(%s) AND {of_partition}) c ON id = materialization_id",
             partition,
         )
+
+    @cached_property
+    def inputs(self) -> bytes:
+        return self._compose("SELECT id, inputs FROM {materializations} WHERE id = ANY(%s)")
 
     def history(self, partition: str | None) -> bytes:
         """Parameters: names and dependency hashes, then the partition."""

@@ -22,7 +22,7 @@ from flowstone.errors import RunActiveError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from flowstone.core.code import Code
@@ -128,6 +128,57 @@ def _parsed(text: str) -> Any:
     if text == "{}":
         return {}
     return [] if text == "[]" else _raw_decode(text)[0]
+
+
+def standing(row: Sequence[Any]) -> Materialization:
+    """A current version from the columns that deciding needs; all others are empty."""
+    codec, size, digest, is_inline, location = row[12:17]
+    pointer = None
+    if codec is not None:
+        fields = {
+            "codec": codec,
+            "size": size,
+            "content_digest": digest,
+            "inline": b"" if is_inline else None,
+            "location": location,
+        }
+        pointer = ValuePointer.trusted(fields)
+    return Materialization.trusted(
+        {
+            "id": row[0],
+            "asset_name": row[1],
+            "partition": row[2],
+            "run_id": row[3],
+            "status": row[4],
+            "attempt": row[5],
+            "started_at": row[6],
+            "completed_at": row[7],
+            "duration_ms": row[8],
+            "dependency_hash": row[9],
+            "code_version": row[10],
+            "data_version": row[11],
+            "value": pointer,
+            "executor_node": row[17],
+            "inserted_at": row[18],
+            "updated_at": row[19],
+            **undecisive(),
+        },
+    )
+
+
+def undecisive() -> dict[str, Any]:
+    """The fields that current versions are read without: empty."""
+    return {
+        "upstream_assets": [],
+        "upstream_partitions": [],
+        "inputs": {},
+        "causes": [],
+        "metadata": {},
+        "error_type": None,
+        "error_message": None,
+        "error_traceback": None,
+        "attempts": [],
+    }
 
 
 def run(row: dict[str, Any]) -> Run:

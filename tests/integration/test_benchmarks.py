@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_benchmarks_run(tmp_path: Path) -> None:
-    script = str(ROOT / "benchmarks" / "bench.py")
-    done = python(script, "--rounds", "1", home=tmp_path / "home", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    rows = re.findall(r"^(\w[\w ]*?) +[\d.]+ ms +[\d.]+ ms +[\d.]+$", done.stdout, re.MULTILINE)
-    assert rows == ["build", "first run", "nothing changed"]
+def test_the_benchmarks_run_and_rewrite_nothing_but_the_tables_of_a_page(tmp_path: Path) -> None:
+    """Floors and Flowstone leave every row, hash, value and edge, or the benchmarks fail."""
+    script = str(ROOT / "benchmarks" / "run.py")
+    page, found = tmp_path / "page.md", tmp_path / "found.json"
+    marks = ["<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"]
+    page.write_text("\n".join(["before", marks[0], "old tables", marks[1], "after"]))
+    options = ["--smoke", "--json", str(found), "--markdown", str(page)]
 
+    done = python(script, *options, home=tmp_path / "home", cwd=tmp_path)
 
-def test_planning_sends_as_many_statements_for_many_assets_as_for_few(tmp_path: Path) -> None:
-    script = str(ROOT / "benchmarks" / "planning.py")
-    done = python(script, "--rounds", "1", "100", "1000", home=tmp_path / "home", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    rows = re.findall(r"^ *([\d,]+) +(\d+) +[\d.]+ ms", done.stdout, re.MULTILINE)
-    assert rows == [("100", "1"), ("1,000", "1")]
+    assert "fsync on, synchronous_commit on" in done.stdout
+    assert re.findall(r"^(W\d) ", done.stdout, re.MULTILINE) == [f"W{n}" for n in range(1, 9)]
+    results = json.loads(found.read_text())["results"]
+    assert all(result["contestants"]["Flowstone"]["samples"] for result in results[:-1])
+    before, _, rest = page.read_text().partition(marks[0])
+    tables, _, after = rest.partition(marks[1])
+    assert (before, after) == ("before\n", "\nafter")
+    assert "| Flowstone |" in tables
+    assert "old tables" not in tables
 
 
 def test_memory_is_measured_for_making_a_first_run_and_a_reuse(tmp_path: Path) -> None:

@@ -249,6 +249,22 @@ class TestRun:
         assert pointer.unread
         assert await store.inline_values([row.id, uuid.uuid4()]) == {row.id: b"7"}
 
+    async def test_reads_what_it_was_made_of_apart_from_current_versions(
+        self, store: MaterializationStore
+    ) -> None:
+        """Nor is anything else read along that no decision needs."""
+        await store.start_run(run(), [])
+        row = succeed(draft("a"))
+        row.inputs = {"upstream": {"x": "1"}}
+        row.causes, row.metadata = [{"kind": "forced"}], {"owner": "ops"}
+        await store.write("run-1", [row])
+        made = (await store.current(["a"]))["a"]
+        whole = await store.get_by_id(row.id)
+        empty: dict[str, Any] = {"inputs": {}, "causes": [], "metadata": {}, "upstream_assets": []}
+        empty |= {"upstream_partitions": [], "value": made.value}
+        assert made.model_dump() == whole.model_copy(update=empty).model_dump()
+        assert await store.inputs([row.id, uuid.uuid4()]) == {row.id: row.inputs}
+
     async def test_a_later_success_becomes_current(self, store: MaterializationStore) -> None:
         for run_id in ("r1", "r2"):
             await store.start_run(run(run_id), [])

@@ -42,7 +42,8 @@ class State:
     lost: frozenset[str] = frozenset()
     earlier: dict[Wanted, Materialization] = field(default_factory=dict)
 
-    def plan(self) -> Plan:
+    def plan(self, *, read_later: bool = False) -> Plan:
+        """The plan; ``read_later``: what versions were made of is read when it is asked for."""
         graph = AssetGraph(
             [
                 Asset(eval(f"lambda {', '.join(needs)}: 0"), name=name)  # noqa: S307 - a signature
@@ -55,8 +56,14 @@ class State:
         request = Request(graph, tuple(self.targets), codes, configs, None, forced, self.only)
         gone = {self.current[name].id for name in self.lost if name in self.current}
         known = Known(self.current, lost=gone)
-        while (drawn := draw(request, known)).wanted:
+        inputs = {made.id: made.inputs for made in self.current.values()}
+        if read_later:
+            empty = {"inputs": dict[str, Any]()}
+            current = {name: made.model_copy(update=empty) for name, made in self.current.items()}
+            known = Known(current, lost=gone, unread=set(inputs))
+        while (drawn := draw(request, known)).wanted or drawn.unread:
             known.history |= {each: self.earlier.get(each) for each in drawn.wanted}
+            known.read({each: inputs[each] for each in drawn.unread})
         return drawn.plan
 
 
@@ -168,6 +175,17 @@ def test_what_runs_is_what_must_and_what_stands_was_made_of_what_there_is(state:
         if step.action == "reuse":
             assert step.current is stands[step.name]
             assert bool(step.origin) == (step.current is not state.current[step.name])
+
+
+@given(states())
+def test_what_versions_were_made_of_is_read_for_causes_only(state: State) -> None:
+    plan = state.plan(read_later=True)
+    assert plan.to_dict() == state.plan().to_dict()
+    for step in plan:
+        if step.before is not None and (step.action == "materialize" or step.origin):
+            assert step.before == state.current[step.name]
+        elif step.before is not None:
+            assert not step.before.inputs
 
 
 @given(states())

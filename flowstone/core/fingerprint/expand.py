@@ -52,24 +52,19 @@ class Living(Protocol):
 
 @dataclass(slots=True)
 class Expansion:
-    """A node laid open; ``parts`` are the statements it is made of."""
+    """A node laid open; ``parts`` are the statements it is made of.
+
+    ``reads_docs`` and ``reads_hints`` tell whether its code looks at docstrings, at annotations.
+    """
 
     own: str
     edges: list[tuple[str, Node]] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
     parts: Sequence[Part] = ()
     definition: Definition | None = None
-    held: list[Node] = field(default_factory=list)
-
-    @property
-    def reads_docs(self) -> bool:
-        """Whether the code looks at docstrings."""
-        return any(part.reads_docs for part in self.parts)
-
-    @property
-    def reads_hints(self) -> bool:
-        """Whether the code looks at annotations."""
-        return any(part.reads_hints for part in self.parts)
+    held: Sequence[Node] = ()
+    reads_docs: bool = False
+    reads_hints: bool = False
 
     @property
     def hints(self) -> str:
@@ -146,6 +141,8 @@ class Expander:
             made.remarks.append(module.trouble)
         resolve, edges = self._linker.resolve, made.edges
         for part in parts:
+            made.reads_docs = made.reads_docs or part.reads_docs
+            made.reads_hints = made.reads_hints or part.reads_hints
             for ref in part.refs:
                 if as_root and ref in part.given:
                     continue
@@ -154,10 +151,12 @@ class Expander:
                     edges.append((label, near))
                     if near.kind != "def":
                         self._tell(module, part, ref, near, made)
-            edges += [("then", Node("part", module.name, "", number)) for number in part.past]
-            if as_root:
+            for number in part.past:
+                edges.append(("then", Node("part", module.name, "", number)))
+            if as_root and part.hints:
                 self._follow_hints(module, part, made)
-        made.definition = self._definition(module, name, parts, made.own)
+        if parts:
+            made.definition = _definition(module, name, parts, made.own)
         return made
 
     def _tell(self, module: Module, part: Part, ref: str, near: Node, made: Expansion) -> None:
@@ -201,11 +200,8 @@ class Expander:
         made.definition = Definition(module.label, made.own, module.place(1), "")
         return made
 
-    def _definition(
-        self, module: Module, name: str, parts: list[Part], own: str
-    ) -> Definition | None:
-        if not parts:
-            return None
-        pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
-        source = "\n".join(dict.fromkeys(pieces))
-        return Definition(f"{module.label}.{name}", own, module.place(parts[0].line), source)
+
+def _definition(module: Module, name: str, parts: list[Part], own: str) -> Definition:
+    pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
+    source = pieces[0] if len(pieces) == 1 else "\n".join(dict.fromkeys(pieces))
+    return Definition(f"{module.label}.{name}", own, module.place(parts[0].line), source)

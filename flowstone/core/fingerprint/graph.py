@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left
+from bisect import insort
 from typing import TYPE_CHECKING, TypeAlias
 
 import rustworkx as rx
@@ -14,14 +14,17 @@ from flowstone.core.fingerprint.merkle import Edge, digests
 from flowstone.core.hashing import combine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from flowstone.core.code import Definition
     from flowstone.core.fingerprint.expand import Expander, Expansion, Extra
     from flowstone.core.fingerprint.influence import Influence
 
 Arrows: TypeAlias = "rx.PyDiGraph[int, None]"
 
 _IGNORED = combine("ignored")
+#: How many sets of reached nodes are kept to be shared; each may hold all nodes.
+_KEPT = 1_024
 
 
 class Graph:
@@ -38,6 +41,7 @@ class Graph:
         self._without = without
         self._numbers: dict[Node, int] = {}
         self._own: list[str] = []
+        self._owns: dict[tuple[str, ...], str] = {}
         self._edges: list[list[Edge]] = []
         self._laid: dict[int, Expansion] = {}
         self._remarks: dict[int, list[Remark]] = {}
@@ -45,56 +49,41 @@ class Graph:
 
     def add(self, asset: str, made_of: Extra) -> None:
         """Add an asset: the texts and nodes its function is made of."""
-        self._assets[asset] = number = self._append(combine("asset", *made_of.texts))
+        texts = tuple(made_of.texts)
+        own = self._owns.get(texts)
+        if own is None:
+            own = self._owns[texts] = combine("asset", *texts)
+        self._assets[asset] = number = self._append(own)
         if made_of.remarks:
             self._remarks[number] = made_of.remarks
         self._lay([(number, made_of.edges)])
 
     def codes(self) -> dict[str, Code]:
         """The code of each asset."""
-        order = self._order()
-        place = {number: place for place, number in enumerate(order)}
-        edges = [[(label, place[to]) for label, to in self._edges[number]] for number in order]
-        arrows = _arrows(edges)
-        made = digests(
-            [self._own[number] for number in order], edges, rx.strongly_connected_components(arrows)
-        )
-        laid = [self._laid.get(number) for number in order]
-        definitions = [each.definition for each in laid if each is not None and each.definition]
-        readers = {at for at, each in enumerate(laid) if each is not None and each.reads_docs}
-        lookers = {at for at, each in enumerate(laid) if each is not None and each.reads_hints}
-        remarks = {place[number]: told for number, told in self._remarks.items()}
-        talking = set(remarks)
-        found: dict[str, Code] = {}
-        for asset, number in self._assets.items():
-            near = rx.descendants(arrows, place[number])
-            version = made[place[number]]
-            if not near.isdisjoint(readers):
-                docs = (each.docs for at in near if (each := laid[at]) is not None)
-                version = combine("documented", version, *sorted(docs))
-            if not near.isdisjoint(lookers):
-                hints = (each.hints for at in near if (each := laid[at]) is not None)
-                version = combine("annotated", version, *sorted(hints))
-            near.add(place[number])
-            told = _sorted(remarks[at] for at in near & talking)
-            known = not told or told[0].level != "unknown"
-            ordered = sorted(near)
-            first = ordered[: bisect_left(ordered, len(definitions))]
-            held = tuple(map(definitions.__getitem__, first))
-            found[asset] = Code(version if known else None, held, told)
-        return found
-
-    def _order(self) -> list[int]:
-        """The nodes: first those with a definition, by name, then the others."""
         while self._lay_held():
             pass
-        named = [
-            (laid.definition.name, laid.definition.place, number)
-            for number, laid in self._laid.items()
-            if laid.definition is not None
-        ]
-        first = [number for _, _, number in sorted(named)]
-        return list(dict.fromkeys([*first, *range(len(self._own))]))
+        laid, remarks = self._laid, self._remarks
+        arrows = _arrows(self._edges)
+        made = digests(self._own, self._edges, rx.strongly_connected_components(arrows))
+        documented = {number for number, each in laid.items() if each.reads_docs}
+        annotated = {number for number, each in laid.items() if each.reads_hints}
+        reach = _Reach(arrows, self._edges, laid)
+        found: dict[str, Code] = {}
+        for asset, number in self._assets.items():
+            near, definitions = reach.of(number)
+            version = made[number]
+            if not near.isdisjoint(documented):
+                docs = (laid[at].docs for at in near if at in laid)
+                version = combine("documented", version, *sorted(docs))
+            if not near.isdisjoint(annotated):
+                hints = (laid[at].hints for at in near if at in laid)
+                version = combine("annotated", version, *sorted(hints))
+            told: tuple[Remark, ...] = ()
+            if remarks and not near.isdisjoint(remarks):
+                told = _sorted(remarks[at] for at in near if at in remarks)
+            known = not told or told[0].level != "unknown"
+            found[asset] = Code(version if known else None, definitions, told)
+        return found
 
     def _lay_held(self) -> bool:
         """Add what live containers hold to the assets that reach them; is there anything new?"""
@@ -116,13 +105,15 @@ class Graph:
         return len(self._own) - 1
 
     def _lay(self, todo: list[tuple[int, list[tuple[str, Node]]]]) -> None:
+        numbers = self._numbers
         while todo:
             number, edges = todo.pop()
-            for label, node in dict.fromkeys(edges):
-                near = self._numbers.get(node)
+            arrows = self._edges[number]
+            for label, node in dict.fromkeys(edges) if len(edges) > 1 else edges:
+                near = numbers.get(node)
                 if near is None:
-                    near = self._numbers[node] = self._open(node, todo)
-                self._edges[number].append((label, near))
+                    near = numbers[node] = self._open(node, todo)
+                arrows.append((label, near))
 
     def _open(self, node: Node, todo: list[tuple[int, list[tuple[str, Node]]]]) -> int:
         if self._without and self._is_left_out(node):
@@ -130,12 +121,15 @@ class Graph:
         laid = self._expander.expand(node)
         number = self._append(laid.own)
         self._laid[number] = laid
-        changed = _changed(node)
-        remarks = [*laid.remarks, *self._influence.remarks.get(changed, ())]
+        edges, remarks = laid.edges, laid.remarks
+        if self._influence.on or self._influence.remarks:
+            changed = _changed(node)
+            remarks = [*remarks, *self._influence.remarks.get(changed, ())]
+            edges = [*edges, *(("+", each) for each in self._influence.on.get(changed, ()))]
         if remarks:
             self._remarks[number] = remarks
-        by = self._influence.on.get(changed, ())
-        todo.append((number, [*laid.edges, *(("+", each) for each in by)]))
+        if edges:
+            todo.append((number, edges))
         return number
 
     def _is_left_out(self, node: Node) -> bool:
@@ -148,6 +142,44 @@ class Graph:
                 return True
             around, _, _ = around.rpartition(".")
         return node in self._without
+
+
+class _Reach:
+    """What nodes reach; those that go on to the same nodes share the work."""
+
+    def __init__(
+        self, arrows: Arrows, edges: list[list[Edge]], laid: Mapping[int, Expansion]
+    ) -> None:
+        self._arrows, self._edges = arrows, edges
+        named = [(each.definition, number) for number, each in laid.items() if each.definition]
+        named.sort(key=lambda pair: (pair[0].name, pair[0].place, pair[1]))
+        self._definitions = [definition for definition, _ in named]
+        self._ranks = {number: rank for rank, (_, number) in enumerate(named)}
+        self._beyond: dict[tuple[int, ...], tuple[set[int], list[int]]] = {(): (set(), [])}
+
+    def of(self, asset: int) -> tuple[set[int], tuple[Definition, ...]]:
+        """The asset and all that it reaches, and the definitions among these by name."""
+        first = [to for _, to in self._edges[asset]]
+        if len(first) == 1:  # the function's text, mostly: others share what comes after
+            near, ranks = self._all(tuple([to for _, to in self._edges[first[0]]]))
+            rank = self._ranks.get(first[0])
+            if rank is not None and first[0] not in near:
+                ranks = ranks.copy()
+                insort(ranks, rank)
+        else:
+            near, ranks = self._all(tuple(first))
+        definitions = tuple(map(self._definitions.__getitem__, ranks))
+        return near.union(first, (asset,)), definitions
+
+    def _all(self, nodes: tuple[int, ...]) -> tuple[set[int], list[int]]:
+        """These nodes and all that they reach, and the ranks of the definitions in order."""
+        found = self._beyond.get(nodes)
+        if found is None:
+            near = set(nodes).union(*(rx.descendants(self._arrows, node) for node in nodes))
+            found = near, sorted([self._ranks[each] for each in near if each in self._ranks])
+            if len(self._beyond) < _KEPT:
+                self._beyond[nodes] = found
+        return found
 
 
 def _changed(node: Node) -> Node:

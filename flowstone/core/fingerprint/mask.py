@@ -32,13 +32,16 @@ def secrets_in(node: ast.AST) -> list[ast.expr]:
 
 def cut(data: bytes, start: int, end: int, spans: Iterable[Sequence[int]]) -> str:
     """The text between two places, ``MASK`` for each of the spans, no passwords in addresses."""
-    pieces: list[bytes] = []
+    text = ""
     for first, last in spans:
-        pieces += [data[start:first], f'"{MASK}"'.encode()]
+        text += f'{_text_of(data[start:first])}"{MASK}"'
         start = last
-    pieces.append(data[start:end])
-    text = b"".join(pieces).decode("utf-8", "surrogatepass")
+    text += _text_of(data[start:end])
     return redact(text) if "://" in text or "password" in text else text
+
+
+def _text_of(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
 
 
 def _held(tree: ast.AST) -> Iterator[ast.AST]:

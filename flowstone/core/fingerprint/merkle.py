@@ -24,9 +24,11 @@ def digests(
     """
     made = [""] * len(own)
     for ring in rings:
-        if len(ring) == 1 and all(to != ring[0] for _, to in edges[ring[0]]):
-            (node,) = ring
-            made[node] = _digest("node", own[node], [(to, made[near]) for to, near in edges[node]])
+        node = ring[0]
+        arrows = edges[node]
+        if len(ring) == 1 and not (arrows and node in [to for _, to in arrows]):
+            near = [(label, made[to]) for label, to in arrows] if arrows else []
+            made[node] = _digest("node", own[node], near)
             continue
         inside = set(ring)
         colours = {
@@ -58,5 +60,6 @@ def _refined(colours: dict[int, str], edges: Sequence[Sequence[Edge]]) -> dict[i
 
 
 def _digest(tag: str, own: str, near: list[tuple[str, str]]) -> str:
-    near.sort()
+    if len(near) > 1:
+        near.sort()
     return combine(tag, own, "\n".join([f"{digest} {label}" for label, digest in near]))

@@ -8,7 +8,7 @@ import contextvars
 import datetime as dt
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from flowstone.errors import AssetTimeoutError
 from flowstone.runner.failure import Failure, describe
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from flowstone.runner.executors.base import Job
     from flowstone.runner.step import Outcome
+
+_Taken: TypeAlias = "tuple[Job, contextvars.Context]"
+_End: TypeAlias = "tuple[Job, Outcome | Awaited, contextvars.Context]"
 
 #: Seconds after which the loop is told at the latest that a job has begun.
 GLANCE_SECONDS = 0.01
@@ -32,8 +35,11 @@ _BATCH = 1_000
 class Caller(Protocol):
     """How one thread of a crew calls functions. All but ``stop`` is called in that thread."""
 
+    #: Whether a call can be made without ``prepare`` before it.
+    ready: bool
+
     def prepare(self) -> None:
-        """Get ready for a call, before a job is taken; it may take long, and may raise."""
+        """Get ready for calls, before a job is taken; it may take long, and may raise."""
 
     def call(self, job: Job) -> Outcome | Awaited:
         """Make what the job asks for; whatever it raises fails the job."""
@@ -89,7 +95,7 @@ class Crew:
         self._loop: asyncio.AbstractEventLoop
         # Guards what threads and loop share; never held while code of others runs.
         self._lock = threading.Lock()
-        self._queue: deque[tuple[Job, contextvars.Context]] = deque()
+        self._queue: deque[_Taken] = deque()
         self._idle: list[_Member] = []
         self._members: set[_Member] = set()
         self._left: dict[_Member, str] = {}
@@ -97,7 +103,7 @@ class Crew:
         self._coming = 0
         self._started = 0
         self._closed = False
-        self._ends: deque[tuple[Job, Outcome | Awaited, contextvars.Context]] = deque()
+        self._ends: deque[_End] = deque()
         self._is_told = False
         # Only the loop's thread touches these.
         self._open = 0
@@ -122,7 +128,8 @@ class Crew:
         context = contextvars.copy_context()
         with self._lock:
             self._queue.append((job, context))
-            self._rouse()
+            if self._coming < self._burst:
+                self._rouse()
         if self._glance is None:
             self._glance = self._loop.call_later(GLANCE_SECONDS, self._look)
 
@@ -269,8 +276,8 @@ class Crew:
 
     def _live(self, member: _Member) -> None:
         try:
-            while self._wait(member) and self._turn(member):
-                pass
+            while self._wait(member):
+                self._work(member)
         finally:
             member.caller.close()
             self._gone(member)
@@ -279,14 +286,14 @@ class Crew:
         """Wait until there is work, or until there will be none."""
         while True:
             with self._lock:
-                if self._closed or self._queue:
-                    return not self._closed
+                if self._closed or self._queue or member.left:
+                    return not (self._closed or member.left)
                 self._arrived(member)
                 self._idle.append(member)
             member.bell.acquire()
 
-    def _turn(self, member: _Member) -> bool:
-        """Make one call, and say whether the thread is still wanted."""
+    def _work(self, member: _Member) -> None:
+        """Make one call after the other, until there are no more or the caller is not ready."""
         unready: Failure | None = None
         try:
             member.caller.prepare()
@@ -294,24 +301,27 @@ class Crew:
             unready = describe(error)
         with self._lock:
             self._arrived(member)
-            if not self._queue:
-                return True
-            job, context = self._queue.popleft()
-            member.job, job.started_at = job, dt.datetime.now(dt.UTC)
-            self._rouse()
-        try:
-            outcome = unready or context.run(member.caller.call, job)
-        except BaseException as error:  # noqa: BLE001 - nothing ends a thread that others wait for
-            outcome = describe(error)
+            taken = self._take(member)
+        while taken is not None:
+            job, context = taken
+            try:
+                outcome = unready or context.run(member.caller.call, job)
+            except BaseException as error:  # noqa: BLE001 - nothing ends a thread others wait for
+                outcome = describe(error)
+            taken = self._next(member, (job, outcome, context))
+
+    def _next(self, member: _Member, end: _End) -> _Taken | None:
+        """Hand over the end of a call, and take the next job."""
         with self._lock:
             if member.left:
-                return False
+                return None
             member.job = None
-            self._ends.append((job, outcome, context))
+            self._ends.append(end)
             is_told, self._is_told = self._is_told, True
+            taken = self._take(member) if member.caller.ready else None
         if not is_told:
             self._call_on_loop(self._deliver)
-        return True
+        return taken
 
     def _gone(self, member: _Member) -> None:
         with self._lock:
@@ -348,6 +358,16 @@ class Crew:
         member.thread = threading.Thread(target=self._live, args=[member], name=name, daemon=True)
         self._members.add(member)
         member.thread.start()
+
+    def _take(self, member: _Member) -> _Taken | None:
+        if not self._queue:
+            return None
+        taken = self._queue.popleft()
+        member.job = job = taken[0]
+        job.started_at = dt.datetime.now(dt.UTC)
+        if self._queue and self._coming < self._burst:
+            self._rouse()
+        return taken
 
     def _arrived(self, member: _Member) -> None:
         if member.coming:

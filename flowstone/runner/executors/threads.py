@@ -31,6 +31,8 @@ class Threads(Crew):
 class _Here:
     """Calls in the very thread."""
 
+    ready = True
+
     def prepare(self) -> None:
         """There is nothing to prepare."""
 
