@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +12,7 @@ import click
 
 from flowstone import __version__
 from flowstone.cli import faults
+from flowstone.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, interrupts
 from flowstone.errors import FlowstoneError, did_you_mean
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ COMMANDS = {
     "run": ("flowstone.cli.run:run", "Make assets, and all they need that is not fresh."),
     "plan": ("flowstone.cli.plan:plan", "Say what run would do, and why."),
     "why": ("flowstone.cli.why:why", "Say why an asset would run, or ran, down to the root."),
+    "logs": ("flowstone.cli.logs:logs", "Show what the assets of a run printed and logged."),
+    "cancel": ("flowstone.cli.cancel:cancel", "Ask a run to stop."),
     "check": (
         "flowstone.cli.check:check",
         "Look for mistakes and code that can't be followed.",
@@ -45,8 +46,6 @@ DB_COMMANDS = {
         "Remove all that is recorded; the embedded server's data go too.",
     ),
 }
-
-_ONE_WISH_S = 1.0
 
 
 class Commands(click.Group):
@@ -97,35 +96,11 @@ def db(ctx: click.Context) -> None:
     _help(ctx)
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: the run ends as it does on Ctrl-C."""
-
-
-class Interrupts:
-    """A handler of SIGINT and SIGTERM that raises once for signals that mean one wish.
-
-    Wrappers (``timeout``, ``uv run``, ``make``) pass on a signal the terminal has sent us already,
-    and the second interrupt of a run would keep it from recording what is done.
-    """
-
-    def __init__(self) -> None:
-        self._last = -_ONE_WISH_S
-
-    def __call__(self, number: int, _frame: object) -> None:
-        """Raise, unless it was done just now."""
-        before, self._last = self._last, time.monotonic()
-        if self._last - before >= _ONE_WISH_S:
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-
-
 def main() -> NoReturn:
     """Run the command of ``sys.argv``, and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # they are text files here
-    interrupts = Interrupts()
-    signal.signal(signal.SIGTERM, interrupts)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupts)
+    interrupts.install()
     sys.exit(_invoke(sys.argv[1:]))
 
 
@@ -147,7 +122,7 @@ def _invoke(arguments: Sequence[str]) -> int:
     except FlowstoneError as error:
         return faults.tell(error)
     except KeyboardInterrupt as interrupt:
-        return 143 if isinstance(interrupt, Terminated) else 130
+        return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; the interpreter's last flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -81,6 +81,10 @@ class LogEntries:
     def close(self) -> None:
         """Nothing: each entry was logged when it was told."""
 
+    def say(self, text: str) -> None:
+        """Log what the program itself has to say."""
+        self._log.warning(text)
+
     def __call__(self, event: Event) -> None:
         """Log it."""
         fields: dict[str, Any] = dataclasses.asdict(event)

@@ -15,11 +15,13 @@ from flowstone import log
 from flowstone.cli import options, output
 from flowstone.cli.events import JsonLines, LogEntries
 from flowstone.cli.faults import FAILED
+from flowstone.cli.interrupts import interrupts
 from flowstone.cli.plan import show
 from flowstone.cli.progress import PlainScreen, Progress, Screen, View
 from flowstone.errors import ResourceError
 from flowstone.portal import call
 from flowstone.runner.failure import describe
+from flowstone.runner.stopping import Stop
 from flowstone.settings import Settings
 from flowstone.telling.frames import shown
 
@@ -80,8 +82,10 @@ def run(
     found, names = order.load()
     with contextlib.ExitStack() as stack:
         listeners: list[Audience] = [JsonLines(out)] if out else []
+        say = _say
         if form == "json":
-            listeners.append(LogEntries())
+            listeners.append(entries := LogEntries())
+            say = entries.say
         elif not as_json:
             screen = stack.enter_context(_screen(quiet=quiet))
             listeners.append(Progress(screen, View(Path.cwd(), verbose=verbose, quiet=quiet)))
@@ -90,17 +94,21 @@ def run(
             for each in listeners:
                 each(event)
 
+        stop = Stop()
+
         async def work(fs: Flowstone) -> RunResult:
             drawn = await order.plan(fs, found, names)
             for each in listeners:
                 each.planned(drawn)
-            return await fs.carry_out(
-                drawn,
-                partition=order.partition,
-                raise_on_error=False,
-                max_concurrency=jobs,
-                on_event=tell,
-            )
+            with interrupts.heeded(stop, say):
+                return await fs.carry_out(
+                    drawn,
+                    partition=order.partition,
+                    raise_on_error=False,
+                    max_concurrency=jobs,
+                    on_event=tell,
+                    stop=stop,
+                )
 
         try:
             result = call(work)
@@ -109,6 +117,12 @@ def run(
         finally:
             for each in listeners:
                 each.close()
+    return _code(result)
+
+
+def _code(result: RunResult) -> int:
+    if "cancelled" in result.statuses.values() and interrupts.code:
+        return interrupts.code
     return 0 if result.ok else FAILED
 
 

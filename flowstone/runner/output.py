@@ -38,6 +38,8 @@ _HELD = LINE_BYTES * 2
 #: A line no longer than this is certainly not cut, whatever its characters.
 _SHORT = LINE_BYTES // 8
 _SHORTEST_SECRET = 4
+#: Bytes that time, level and line feed take at most, for the usual levels.
+_FRAME = 40
 
 _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
@@ -136,7 +138,7 @@ class Output:
             whole = self._clean(text)
             text = cap(whole, LINE_BYTES)
             self.left_out += len(whole) - len(text)
-        size = (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) + 40
+        size = (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) + _FRAME
         line = _Line(at, level, text, size)
         if self._tail is None:
             self._room -= size
@@ -149,7 +151,7 @@ class Output:
         while self._room < 0:
             gone = self._tail.popleft()
             self._room += gone.size
-            self.left_out += gone.size
+            self.left_out += gone.size - _FRAME + 1
 
     def _told(self, line: _Line) -> str:
         at = dt.datetime.fromtimestamp(line.at, dt.UTC).isoformat(timespec="milliseconds")
@@ -161,6 +163,20 @@ class Output:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, MASK)
         return redact(text)
+
+
+def read(lines: str) -> Iterator[tuple[dt.datetime | None, str, str]]:
+    """The lines of a recorded output: when, where it came from, and what was told.
+
+    Of the mark that stands for what is missing, and of what can't be read, only the text is known.
+    """
+    for line in lines.split("\n"):
+        at, _, rest = line.partition(" ")
+        level, _, text = rest.partition(" ")
+        try:
+            yield dt.datetime.fromisoformat(at), level, text
+        except ValueError:
+            yield None, "", line
 
 
 class capturing:  # noqa: N801 - a verb, and a function around it would cost as much again

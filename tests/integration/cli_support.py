@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -60,6 +61,26 @@ class Project:
         process = Project(self.folder, self.settings | settings).start(*arguments)
         out, err = process.communicate(timeout=120)
         return Call(process.returncode, out, err)
+
+
+def heard(process: subprocess.Popen[str], phrase: str) -> str:
+    """What a process says on stderr, up to the line with that phrase."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if phrase in line:
+            return said
+    raise AssertionError(said)
+
+
+def stopped_now(process: subprocess.Popen[str], number: int = signal.SIGINT) -> str:
+    """Interrupt a run twice; gives what it says from the first time on."""
+    process.send_signal(number)
+    said = heard(process, "once more to stop now")
+    time.sleep(0.6)  # what follows sooner is the same wish
+    process.send_signal(number)
+    return said + process.communicate(timeout=60)[1]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -67,24 +66,6 @@ BROKEN = """
     @asset
     def total(numbers: list[int]) -> int:
         return sum(numbers)
-"""
-ENDLESS = """
-    import pathlib, time
-    from flowstone import asset
-
-    @asset
-    def first() -> int:
-        return 1
-
-    @asset
-    def endless(first: int) -> int:
-        pathlib.Path("began").touch()
-        time.sleep(3600)
-        return first
-
-    @asset
-    def after(endless: int) -> int:
-        return endless
 """
 
 
@@ -251,49 +232,6 @@ def test_logs_are_json_when_asked(project: Project, how: str) -> None:
         "run finished",
     ]
     assert {entry["level"] for entry in entries} == {"info"}
-
-
-# ---- interrupts
-
-
-def interrupted(project: Project, *signals: int) -> tuple[int, str]:
-    """The exit code and stderr of a run that got the signals while an asset ran."""
-    project.write("endless.py", ENDLESS)
-    process = project.start("run", "endless.py")
-    deadline = time.monotonic() + 60
-    while not (project.folder / "began").exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.01)
-    for number in signals:
-        process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    return process.returncode, err
-
-
-@pytest.mark.parametrize(
-    ("signals", "code"),
-    [
-        ([signal.SIGINT], 130),
-        ([signal.SIGTERM], 143),
-        # Wrappers pass on what the terminal has sent already.
-        ([signal.SIGINT, signal.SIGINT], 130),
-    ],
-)
-def test_an_interrupted_run_says_what_is_recorded_and_the_next_goes_on(
-    project: Project, signals: list[int], code: int
-) -> None:
-    ended, err = interrupted(project, *signals)
-    assert ended == code
-    assert re.search(
-        r"^interrupted after .*: 1 materialized, 2 cancelled, all recorded  run ", err, re.MULTILINE
-    )
-    assert "Traceback" not in err
-    status = json.loads(project.flowstone("db", "status", "--json").out)
-    assert status["last_run"]["status"] == "cancelled"
-    plan = project.flowstone("plan", "endless.py", "--json")
-    actions = {step["asset"]: step["action"] for step in json.loads(plan.out)["steps"]}
-    assert actions == {"first": "reuse", "endless": "materialize", "after": "materialize"}
 
 
 # ---- plan and graph

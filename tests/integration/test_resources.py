@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import json
 import re
-import signal
 import threading
 import time
 import types
@@ -19,7 +18,7 @@ from flowstone import Asset, AssetGraph, Flowstone, Resource
 from flowstone.errors import ResourceError, RunFailedError
 from flowstone.runner import resources as runtime
 from flowstone.testing import Recorder
-from tests.integration.cli_support import Project
+from tests.integration.cli_support import Project, stopped_now
 from tests.integration.test_notebook import execute, text
 
 if TYPE_CHECKING:
@@ -673,8 +672,7 @@ def test_an_interrupt_closes_them(project: Project) -> None:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    err = stopped_now(process)
     assert process.returncode == 130
     assert [line for line in err.splitlines() if line in ("open", "close")] == ["open", "close"]
     status = json.loads(project.flowstone("db", "status", "--json").out)

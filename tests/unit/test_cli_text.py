@@ -10,7 +10,7 @@ import click
 import pytest
 
 from flowstone.cli import faults
-from flowstone.cli.app import COMMANDS, DB_COMMANDS, Interrupts, Terminated, flowstone
+from flowstone.cli.app import COMMANDS, DB_COMMANDS, flowstone
 from flowstone.cli.progress import PlainScreen, Progress, View
 from flowstone.core.asset import Asset
 from flowstone.core.cause import Cause
@@ -431,12 +431,3 @@ def test_each_command_is_where_the_table_says_and_does_what_it_says(
         assert command is not None
         assert command.name == name
         assert (command.help or "").split("\n")[0] == line
-
-
-def test_signals_that_follow_at_once_mean_the_same_wish() -> None:
-    interrupts = Interrupts()
-    with pytest.raises(KeyboardInterrupt):
-        interrupts(2, None)
-    interrupts(2, None)
-    with pytest.raises(Terminated):
-        Interrupts()(15, None)

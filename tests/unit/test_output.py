@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowstone.log import configure, step_logger
-from flowstone.runner.output import LINE_BYTES, TEXT_BYTES, Output, capturing, watching
+from flowstone.runner.output import LINE_BYTES, TEXT_BYTES, Output, capturing, read, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -327,3 +327,13 @@ class TestWatching:
         with watching(), capturing(Output()):
             print("nothing")
             assert sys.stdout is None
+
+
+def test_what_is_recorded_can_be_read_back() -> None:
+    output = Output()
+    output.write("out", "a b\n" * 3)
+    output.line("error", "")
+    found = list(read(output.text()))
+    assert [(level, text) for _, level, text in found] == [("out", "a b")] * 3 + [("error", "")]
+    assert all(at is not None and at.tzinfo is not None for at, _, _ in found)
+    assert list(read("[... 3 bytes left out ...]")) == [(None, "", "[... 3 bytes left out ...]")]

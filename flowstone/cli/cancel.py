@@ -1,0 +1,61 @@
+"""``cancel``: ask a run to stop, from anywhere."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from flowstone import log
+from flowstone.cli import options, runs
+from flowstone.errors import RunEndedError
+from flowstone.portal import call
+from flowstone.settings import Settings
+from flowstone.telling.words import ago, printable
+
+if TYPE_CHECKING:
+    from flowstone.api import Flowstone
+    from flowstone.core.records import Run
+
+
+@click.command()
+@runs.argument
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@options.dsn
+def cancel(*, run: str, yes: bool) -> int:
+    """Ask a run to stop.
+
+    RUN is an id, the beginning of one, or "last". What the run has made stays recorded; what it is
+    making is cancelled. A run whose process is gone is closed.
+    """
+    log.configure(Settings.load().log, "warning")
+
+    async def look(fs: Flowstone) -> Run:
+        return await runs.find(fs.store, run)
+
+    async def ask(fs: Flowstone) -> None:
+        await fs.store.cancel_run(found.run_id)
+
+    found = call(look)
+    if found.status != "running":
+        raise click.UsageError(f"nothing to stop: run {found.run_id} is over, {found.status}")
+    if not yes:
+        _confirm(found)
+    try:
+        call(ask)
+    except RunEndedError:  # meanwhile; or its process was gone, and now it is closed
+        ended = call(look)
+        click.echo(f"run {ended.run_id} is over now, {ended.status}; what it made stays recorded")
+        return 0
+    click.echo(f"run {found.run_id} is asked to stop; what it has made stays recorded")
+    return 0
+
+
+def _confirm(run: Run) -> None:
+    began = ago(run.started_at, dt.datetime.now(dt.UTC))
+    what = f"run {run.run_id} ({printable(run.target)}, begun {began})"
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"nothing was stopped: --yes stops {what}")
+    click.confirm(f"stop {what}?", abort=True, err=True)
