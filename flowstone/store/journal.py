@@ -69,16 +69,17 @@ class PostgresJournal:
         patience = Patience()
         while True:
             try:
-                conn = await self._connected()
-                number = await self._next(conn)
-                async with conn.transaction():
-                    if await self._takes_turn(conn, number):
-                        await self._recording.record(conn, self._run_id, drafts, decisions, logs)
+                # Not kept in between: runs that share a pool would wait for each other for ever.
+                async with self._pool.connection() as conn:
+                    number = await self._next(conn)
+                    async with conn.transaction():
+                        if await self._takes_turn(conn, number):
+                            record = self._recording.record
+                            await record(conn, self._run_id, drafts, decisions, logs)
                 self._number = number
                 self._recording.mark(drafts)
                 return
             except pg.Error as error:
-                await self._drop_broken()
                 if not may_pass(error) or not await patience.wait():
                     raise translated(error) from error
 
