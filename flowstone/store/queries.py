@@ -148,7 +148,7 @@ class Queries:
         return self._compose(
             "SELECT current_name, {light_columns} FROM {materializations} JOIN ("
             "SELECT asset_name AS current_name, materialization_id FROM {current}"
-            " WHERE asset_name = ANY(%s) AND {of_partition}) c ON id = materialization_id",
+            " WHERE asset_name = ANY(%s::text[]) AND {of_partition}) c ON id = materialization_id",
             partition,
         )
 
