@@ -153,12 +153,12 @@ def main() -> int:
     ]
     with _folder() as folder, database.served(folder / "server", options.dsn) as url:
         database.prepare(url, folder / "server")
-        head = report.Head.of(database.described(url))
-        print(head.text(), flush=True)
         peers = None
         if options.peers is not None:
             peers = Peers(options.peers, _kept(options.keep or folder / "env"), folder, url)
             chosen = [each.against(peers.of(each.workload, each.size)) for each in chosen]
+        head = report.Head.of(database.described(url), peers.requirements if peers else [])
+        print(head.text(), flush=True)
         bench, found = Bench(url, folder, peers), []
         for case in chosen:
             found.append(report.Result(case, bench.measure(case, options.rounds)))

@@ -123,6 +123,12 @@ class Peers:
         self._pythons = {name: peer.interpreter(environments) for name, peer in self._peers.items()}
         self._runs = 0
 
+    @property
+    def requirements(self) -> list[str]:
+        """What is installed for them."""
+        every = (each for peer in self._peers.values() for each in peer.requirements)
+        return list(dict.fromkeys(every))
+
     def of(self, workload: str, size: int) -> list[str]:
         """The names of those that are tried on this."""
         return [name for name, peer in self._peers.items() if peer.can(workload, size)]

@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -32,24 +30,25 @@ class Head:
     python: str
     versions: Mapping[str, str]
     database: Mapping[str, str]
+    peers: Sequence[str]
     load: str
 
     @classmethod
-    def of(cls, database: Mapping[str, str]) -> Head:
-        """This machine and this process's versions."""
-        names = ("flowstone", "rustworkx")
-        versions = {"psycopg": psycopg.__version__} | {name: version(name) for name in names}
-        return cls(_machine(), platform.python_version(), versions, database, load())
+    def of(cls, database: Mapping[str, str], peers: Sequence[str]) -> Head:
+        """This machine, this process's versions, and what is installed of peers."""
+        versions = {name: version(name) for name in ("flowstone", "psycopg", "rustworkx")}
+        return cls(_machine(), platform.python_version(), versions, database, peers, load())
 
     def text(self) -> str:
-        """Three lines."""
+        """A few lines."""
         versions = ", ".join(f"{name} {value}" for name, value in self.versions.items())
         settings = dict(self.database)
         postgres, commit = settings.pop("server_version"), settings.pop("commit")
         told = ", ".join(f"{name} {value}" for name, value in settings.items())
+        peers = f"\npeers: {', '.join(self.peers)}" if self.peers else ""
         return (
             f"{self.machine}; load {self.load}\nPython {self.python}, {versions}\n"
-            f"PostgreSQL {postgres}: {told}; a commit takes {commit}"
+            f"PostgreSQL {postgres}: {told}; a commit takes {commit}{peers}"
         )
 
 

@@ -14,7 +14,7 @@ import re
 import sys
 import types
 import typing
-from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, TypeAlias, TypeGuard
 
 from flowstone.core.context import Context
 from flowstone.core.naming import name_of
@@ -58,9 +58,14 @@ class From:
 Hint: TypeAlias = From | type[Context] | InputMark | None
 
 
+def is_plain(fn: object) -> TypeGuard[types.FunctionType]:
+    """Whether something is a function with nothing around it."""
+    return type(fn) is types.FunctionType and not fn.__dict__
+
+
 def underlying(fn: Any) -> Any:
     """The plain function below decorators, partials, methods and callable objects."""
-    if type(fn) is types.FunctionType and not fn.__dict__:
+    if is_plain(fn):
         return fn
     for _ in range(_MAX_WRAPPINGS):
         if isinstance(fn, functools.partial):

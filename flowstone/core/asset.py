@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import functools
 import inspect
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
-from types import FunctionType, MappingProxyType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
-from flowstone.core.annotations import Names
+from flowstone.core import rules
+from flowstone.core.annotations import Names, is_plain, underlying
 from flowstone.core.display import Displayed
 from flowstone.core.naming import checked, is_legal, name_of, named, no_name
 from flowstone.core.outputs import Outputs, output_names, output_types
@@ -24,11 +24,18 @@ from flowstone.core.policy import (
     read_policy,
     unknown_option,
 )
-from flowstone.core.signature import Parameter, read_observers, read_parameters
+from flowstone.core.signature import (
+    Parameter,
+    plain_parameters,
+    read_observers,
+    read_parameters,
+    yields,
+)
 from flowstone.core.text import kind_of
 from flowstone.errors import DefinitionError, SignatureError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
@@ -61,17 +68,33 @@ class Asset(Displayed, Generic[P, R]):
     declared versions by name.
     """
 
-    # What most assets have none of stands here: an instance with more than 30 attributes of its
-    # own costs Python twice the time and memory.
+    # What most assets have none of stands here: to set it costs each of them, and an instance with
+    # more than 30 attributes of its own costs Python twice the time and memory.
     extra: tuple[AnyAsset | str, ...] = ()
     config: Sequence[Parameter] = ()
     linked: Sequence[AnyAsset] = ()
+    tags: frozenset[str] = frozenset()
+    group: str | None = None
+    owners: tuple[str, ...] = ()
+    code_version: str | None = None
+    ignore: tuple[Any, ...] = ()
+    track: tuple[str, ...] = ()
+    observe: tuple[ObserveFunction, ...] = ()
     observers: tuple[Observer, ...] = ()
+    max_age: dt.timedelta | None = None
+    always: bool = False
+    aliases: tuple[str, ...] = ()
+    keep: bool = True
+    share: bool = False
+    io: Any = "default"
+    validate: bool | None = None
     resource_versions: Mapping[str, str] = MappingProxyType({})
     maker: AnyAsset | None = None
     outputs: Mapping[str, AnyAsset] = MappingProxyType({})
     policy: Policy = PLAIN
     _original: AnyAsset | None = None
+    __name__: str
+    __qualname__: str
 
     def __init__(
         self,
@@ -99,37 +122,25 @@ class Asset(Displayed, Generic[P, R]):
         outputs: Outputs | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> None:
+        self.fn = fn
         if fn is not None:
             self._dress(fn)
-        self.fn = fn
         self.name: str = named(name if name is not None else getattr(fn, "__name__", ""))
-        self.metadata = dict(metadata or {})
-        self.tags = frozenset(_listed(tags)) if tags else _NO_TAGS
-        self.group = group
-        self._names = Names(fn) if fn is not None else None
-        self.description = description if description is not None else self._docstring()
-        self.owners = tuple(_listed(owners)) if owners else ()
-        self.code_version = code_version
-        self.ignore = tuple(_listed(ignore)) if ignore else ()
-        self.track = tuple(_listed(track)) if track else ()
-        self.observe = (observe,) if callable(observe) else tuple(_listed(observe))
-        self.max_age = max_age
-        self.always = always
-        self.aliases = tuple(map(named, _listed(aliases))) if aliases else ()
-        self.keep = keep
-        self.share = share
-        self.io = io
-        self.validate = validate
+        self.metadata = dict(metadata) if metadata else {}
         self.problems: list[DefinitionError] = []
-        self._check_words()
+        self._describe(description, tags, group, owners)
         by_parameter = deps if deps and isinstance(deps, Mapping) else {}
         if depends_on or (deps and not by_parameter):
             self._read_extra(depends_on, () if by_parameter else deps)
         self.parameters: tuple[Parameter, ...] = self._read_signature(by_parameter)
         self.edges: list[tuple[str, str]] = []
         self.depends_on: list[str] = self._needs()
-        if self.aliases or self.track or self.observe or max_age is not None:
-            self._check_rules()
+        if not keep or share or validate is not None or io is not Asset.io:
+            self.keep, self.share, self.io, self.validate = keep, share, io, validate
+        if code_version is not None or ignore or track:
+            self._follow(code_version, ignore, track)
+        if max_age is not None or always or aliases or observe != ():
+            self._rule(observe, max_age, always, aliases)
         if policy:
             self._read_policy(policy)
         if outputs is not None:
@@ -147,6 +158,17 @@ class Asset(Displayed, Generic[P, R]):
         makes = f" ({', '.join(self.outputs)})" if self.outputs else ""
         return f"<Asset {self.name}{makes}{needs}>"
 
+    @functools.cached_property
+    def _names(self) -> Names | None:
+        """What annotations can name; made when it is needed, but at once for a local function."""
+        return None if self.fn is None else Names(self.fn)
+
+    @functools.cached_property
+    def description(self) -> str | None:
+        """What the data is: as given, or the function's docstring."""
+        text = self._names.fn.__doc__ if self._names else None  # None has a docstring of its own
+        return inspect.cleandoc(text) if isinstance(text, str) else None
+
     @property
     def place(self) -> str:
         """``file:line`` of the function, or an empty string."""
@@ -161,6 +183,9 @@ class Asset(Displayed, Generic[P, R]):
     @property
     def namespace(self) -> Mapping[str, Any]:
         """The global names of the function's module."""
+        fn = self.fn
+        if is_plain(fn):
+            return fn.__globals__
         return self._names.globals if self._names else _NOWHERE
 
     @property
@@ -217,7 +242,7 @@ class Asset(Displayed, Generic[P, R]):
         fn = self.fn
         if self.maker is not None or fn is None:
             return self.returns
-        if type(fn) is FunctionType and not fn.__dict__:
+        if is_plain(fn):
             return fn.__annotations__.get("return", inspect.Parameter.empty)
         return Any if self.problems else inspect.signature(fn).return_annotation
 
@@ -254,11 +279,9 @@ class Asset(Displayed, Generic[P, R]):
         try:
             names = output_names(outputs)
         except SignatureError as error:
-            self.problems.append(SignatureError(f"{self.label}: {error}"))
+            self._wrong([error])
             return
-        if self.aliases:
-            msg = "aliases= are former names of one asset, and outputs= makes several; drop one"
-            self.problems.append(SignatureError(f"{self.label}: {msg}"))
+        self._wrong(rules.split_aliases(self.aliases))
         wrong = [name for name in names if not is_legal(name)]
         self.problems += [no_name(name, self.place) for name in wrong]
         made: dict[str, AnyAsset] = {}
@@ -291,47 +314,75 @@ class Asset(Displayed, Generic[P, R]):
 
     def _dress(self, fn: Callable[P, R]) -> None:
         """Look like the function, as ``functools.wraps`` does, but without its attributes."""
-        if type(fn) is not FunctionType and not is_function(fn):
+        if is_plain(fn):
+            self.__module__, self.__name__ = fn.__module__, fn.__name__
+            self.__qualname__, self.__annotations__ = fn.__qualname__, fn.__annotations__
+            if fn.__doc__ is not None:
+                self.__doc__ = fn.__doc__
+            if "<locals>" in fn.__qualname__:
+                self._names = Names(fn)
+        elif is_function(fn):
+            for attribute in _LOOKS:
+                value = getattr(fn, attribute, None)
+                if value is not None:
+                    setattr(self, attribute, value)
+            self._names = Names(fn)
+        else:
             msg = f"@asset needs a function, got {_kind(fn)}"
             raise SignatureError(msg)
-        for attribute in _LOOKS:
-            value = getattr(fn, attribute, None)
-            if value is not None:
-                setattr(self, attribute, value)
         self.__wrapped__ = fn
 
-    def _docstring(self) -> str | None:
-        text = self._names.fn.__doc__ if self._names else None  # None has a docstring of its own
-        return inspect.cleandoc(text) if isinstance(text, str) else None
-
-    def _check_words(self) -> None:
+    def _describe(
+        self,
+        description: str | None,
+        tags: Iterable[str],
+        group: str | None,
+        owners: Iterable[str],
+    ) -> None:
+        """What is said about the data, in words."""
         if not is_legal(self.name):
             self.problems.append(no_name(self.name, self.place))
-        if not (self.tags or self.group or self.owners):
+        if description is not None:
+            self.description = description
+        if not (tags or owners) and group is None:
             return
-        for what, given in (("tags", self.tags), ("group", [self.group]), ("owners", self.owners)):
-            wrong = [word for word in given if not isinstance(word, str) and word is not None]
-            if wrong:
-                msg = f"{self.label}: {what} are text, not {type(wrong[0]).__name__}"
-                self.problems.append(SignatureError(msg))
+        self.group, self.owners = group, tuple(_listed(owners))
+        if tags:
+            self.tags = frozenset(_listed(tags))
+        self._wrong(
+            rules.wrong_words({"tags": self.tags, "group": (group,), "owners": self.owners})
+        )
 
-    def _check_rules(self) -> None:
-        """What decides about freshness: rules that can't work are mistakes."""
-        told: list[object] = []
-        if self.max_age is not None and not _is_span(self.max_age):
-            told.append(f"max_age= is a timedelta above zero, not {self.max_age!r}")
-        told += [
-            f"aliases= are names the asset had before, not {name[:80]!r}"
-            for name in self.aliases
-            if name == self.name or not is_legal(name)
-        ]
-        told += [
-            f"track= takes names of distributions, not {_kind(each)}"
-            for each in self.track
-            if not isinstance(each, str)
-        ]
-        if self.observe:
-            told += self._read_observers()
+    def _follow(
+        self, code_version: str | None, ignore: Iterable[Any], track: Iterable[str]
+    ) -> None:
+        """What counts as its code."""
+        self.code_version = code_version
+        self.ignore, self.track = tuple(_listed(ignore)), tuple(_listed(track))
+        self._wrong(rules.wrong_distributions(self.track))
+
+    def _rule(
+        self,
+        observe: ObserveFunction | Iterable[ObserveFunction],
+        max_age: dt.timedelta | None,
+        always: bool,  # noqa: FBT001 - the option's own type
+        aliases: Iterable[str],
+    ) -> None:
+        """What decides about freshness besides code and inputs."""
+        self.observe = (observe,) if callable(observe) else tuple(_listed(observe))
+        self.max_age, self.always = max_age, always
+        self.aliases = tuple(map(named, _listed(aliases)))
+        self._wrong(rules.wrong_age(max_age))
+        self._wrong(rules.wrong_aliases(self.aliases, self.name))
+        functions = [each for each in self.observe if is_function(each)]
+        found, problems = read_observers(functions, [each.name for each in self.config])
+        self.observers = tuple(found)
+        self._wrong(problems)
+        refused = (each for each in self.observe if not is_function(each))
+        self._wrong(f"observe= takes functions, not {_kind(each)}" for each in refused)
+
+    def _wrong(self, told: Iterable[object]) -> None:
+        """Keep what is wrong with the definition, for the graph to tell."""
         self.problems += [SignatureError(f"{self.label}: {each}") for each in told]
 
     def _read_policy(self, options: PolicyOptions) -> None:
@@ -339,49 +390,32 @@ class Asset(Displayed, Generic[P, R]):
         if unknown:
             raise unknown_option(unknown[0], _OWN_OPTIONS)
         self.policy, told = read_policy(options)
-        if self.policy.executor == "loop" and self.policy.timeout and not self.is_async:
-            told.append(
-                "timeout= can't end a plain function on the event loop; set executor='thread' or"
-                " executor='process'"
-            )
-        self.problems += [SignatureError(f"{self.label}: {each}") for each in told]
-
-    def _read_observers(self) -> list[object]:
-        functions = [each for each in self.observe if is_function(each)]
-        config = [each.name for each in self.config]
-        found, problems = read_observers(functions, config)
-        self.observers = tuple(found)
-        refused = (each for each in self.observe if not is_function(each))
-        return [*problems, *(f"observe= takes functions, not {_kind(each)}" for each in refused)]
+        self._wrong([*told, *rules.unendable(self.policy, is_async=self.is_async)])
 
     def _read_extra(self, *given: Iterable[AnyAsset | str]) -> None:
         for source in itertools.chain(*map(_listed, given)):
             try:
                 self.extra += _named_sources(checked(source))
             except SignatureError as error:
-                self.problems.append(SignatureError(f"{self.label}: deps= {error}"))
+                self._wrong([f"deps= {error}"])
 
     def _read_signature(self, explicit: Mapping[str, AnyAsset | str]) -> tuple[Parameter, ...]:
-        if self.fn is None or self._names is None:
+        fn = self.fn
+        if fn is None:
             return ()
-        parameters, problems = read_parameters(self.fn, explicit, self._names)
-        if problems:
-            self.problems += [SignatureError(f"{self.label}: {problem}") for problem in problems]
-        code = getattr(self._names.fn, "__code__", None)
-        if code is not None and code.co_flags & _YIELDS:
-            msg = f"{self.label}: a generator is not a value; return a list instead of yielding"
-            self.problems.append(SignatureError(msg))
+        if not explicit and is_plain(fn):
+            known = plain_parameters(fn)
+            if known is not None:
+                return known
+        parameters, problems = read_parameters(fn, explicit, self._names or Names(fn))
+        self._wrong(problems)
+        if yields(underlying(fn)):
+            self._wrong(["a generator is not a value; return a list instead of yielding"])
         return tuple(parameters)
 
 
-def _is_span(value: object) -> bool:
-    return isinstance(value, dt.timedelta) and value > dt.timedelta()
-
-
-_NO_TAGS: frozenset[str] = frozenset()
 _NOWHERE: dict[str, Any] = {}
 _LOOKS = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__")
-_YIELDS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 def is_function(value: object) -> bool:
@@ -498,8 +532,10 @@ def asset(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         SignatureError: for anything but a function. What is wrong inside the signature is
             raised when a graph is built, together with all other errors.
     """
+    if fn is not None:
+        return Asset(fn, **options)
 
     def decorate(function: Callable[P, R]) -> Asset[P, R]:
         return Asset(function, **options)
 
-    return decorate if fn is None else decorate(fn)
+    return decorate

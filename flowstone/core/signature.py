@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["dependency", "context", "config", "resource"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter: its kind, and for a dependency the name of the asset it takes.
 
@@ -48,6 +48,42 @@ class Parameter:
     def is_by_name(self) -> bool:
         """Whether nothing but its name says what it takes, so that a resource may come first."""
         return self.source is None and self.kind in ("dependency", "config")
+
+
+@functools.lru_cache(maxsize=4096)
+def _dependency(name: str, annotation: type = EMPTY) -> Parameter:
+    """A dependency by name alone: one object for all that take it."""
+    return Parameter(name, "dependency", annotation)
+
+
+def plain_parameters(fn: types.FunctionType) -> tuple[Parameter, ...] | None:
+    """The parameters of a function that takes nothing but assets by their names.
+
+    None for any other: ``read_parameters`` knows.
+    """
+    code = fn.__code__
+    if code.co_flags & _SPECIAL or code.co_posonlyargcount or fn.__defaults__ or fn.__kwdefaults__:
+        return None
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    hints = fn.__annotations__
+    if not hints:
+        return tuple(map(_dependency, names))
+    found = [hints.get(name, EMPTY) for name in names]
+    return tuple(map(_dependency, names, found)) if all(map(_says_type_only, found)) else None
+
+
+def yields(fn: object) -> bool:
+    """Whether calling a function gives a generator."""
+    code = getattr(fn, "__code__", None)
+    return code is not None and bool(code.co_flags & _YIELDS)
+
+
+def _says_type_only(annotation: object) -> bool:
+    return type(annotation) is type and annotation is not Context and annotation is not From
+
+
+_YIELDS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_SPECIAL = _YIELDS | inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 
 def read_parameters(

@@ -49,9 +49,10 @@ class Claims:
 
     async def close_dead_runs(self, conn: AsyncConnection[Any], run_id: str = "") -> None:
         """Close runs whose process is gone, and those whose lease has run out; never ``run_id``."""
-        asked = await conn.execute(self._queries.suspects, [this_process().boot, run_id])
+        asked = await conn.execute(self._queries.suspects, [*this_process(), run_id])
         suspects = await asked.fetchall()
-        gone = [name for name, _, *process in suspects if is_gone(Process(*process))]
+        gone_processes = set(filter(is_gone, {Process(*process) for _, _, *process in suspects}))
+        gone = [name for name, _, *process in suspects if Process(*process) in gone_processes]
         if gone or any(expired for _, expired, *_ in suspects):
             locked = await conn.execute(self._queries.lock_dead_runs, [gone])
             dead = [name for (name,) in await locked.fetchall() if name != run_id]
@@ -68,23 +69,28 @@ class Claims:
         """Claims of assets, by name; those of dead runs are taken over."""
         wanted = sorted(set(names))
         claims = await self._granted(conn, run_id, wanted, partition, [run_id])
-        missing = [name for name in wanted if name not in claims]
-        if missing:
+        if len(claims) < len(wanted):
             await self.close_dead_runs(conn, run_id)
-            heads = await self._heads(conn, missing, partition)
-            free = {holder for *_, holder, alive in heads if holder and not alive}
-            claims |= await self._granted(conn, run_id, missing, partition, [run_id, *free])
-            for name, current, fence, holder, alive in await self._heads(conn, missing, partition):
-                refused = Claim(name, holder if alive else None, current, fence)
-                claims.setdefault(name, refused)
+            missing = [name for name in wanted if name not in claims]
+            claims |= await self._contested(conn, run_id, missing, partition)
         return [claims[name] for name in wanted]
 
-    async def _heads(
-        self, conn: AsyncConnection[Any], names: Sequence[str], partition: str | None
-    ) -> list[tuple[str, uuid.UUID | None, int, str | None, bool]]:
-        parameters = {"names": list(names), "partition": partition}
+    async def _contested(
+        self, conn: AsyncConnection[Any], run_id: str, names: Sequence[str], partition: str | None
+    ) -> dict[str, Claim]:
+        """What is to be had of names that others have, or had: dead runs are closed by now.
+
+        The heads are locked since they were asked for, so nobody else takes them meanwhile.
+        """
+        parameters = {"names": array(names), "partition": partition}
         cursor = await conn.execute(self._queries.heads(partition), parameters)
-        return await cursor.fetchall()
+        claims, free = {}, {}
+        for name, holder, current, fence, is_alive in await cursor.fetchall():
+            if is_alive:
+                claims[name] = Claim(name, holder, current, fence)
+            else:
+                free[name] = holder
+        return claims | await self._granted(conn, run_id, sorted(free), partition, free.values())
 
     async def _granted(
         self,
@@ -92,7 +98,7 @@ class Claims:
         run_id: str,
         names: Sequence[str],
         partition: str | None,
-        free: Sequence[str],
+        free: Iterable[str],
     ) -> dict[str, Claim]:
         if not names:
             return {}

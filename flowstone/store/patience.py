@@ -15,8 +15,8 @@ _FIRST, _LONGEST = 0.02, 1.0
 class Patience:
     """One time of trouble: longer and longer waits, until there have been enough."""
 
-    def __init__(self, seconds: float = PATIENCE_SECONDS) -> None:
-        self._end = time.monotonic() + seconds
+    def __init__(self) -> None:
+        self._end = time.monotonic() + PATIENCE_SECONDS
         self._wait = _FIRST
 
     async def wait(self) -> bool:

@@ -107,13 +107,14 @@ class RunQueries(Queries):
 
     @cached_property
     def suspects(self) -> bytes:
-        """Runs of a boot, and those whose lease has run out, with what their process is known by.
+        """Runs whose lease has run out, and those of other processes of this boot.
 
-        Parameters: the boot, and a run that is none of them.
+        Parameters: what this process is known by, and a run that is none of them.
         """
         return self._compose(
             "SELECT run_id, lease_until < clock_timestamp(), boot, pid, process_start FROM {leases}"
-            " WHERE (lease_until < clock_timestamp() OR boot = %s) AND run_id <> %s"
+            " WHERE (lease_until < clock_timestamp()"
+            "  OR boot = %s AND (pid <> %s OR process_start <> %s)) AND run_id <> %s"
         )
 
     @cached_property
@@ -179,11 +180,11 @@ class RunQueries(Queries):
         )
 
     def heads(self, partition: str | None) -> bytes:
-        """Who has the claims of those names, and what its process is known by."""
+        """Who has the claims of those names, and whether that run is alive."""
         return self._compose(
-            "SELECT c.asset_name, c.materialization_id, c.fence, c.claimed_by,"
-            " l.run_id IS NOT NULL FROM {current} c LEFT JOIN {leases} l ON l.run_id = c.claimed_by"
-            " WHERE c.asset_name = ANY(%(names)s) AND {in_partition}",
+            "SELECT c.asset_name, c.claimed_by, c.materialization_id, c.fence, l.run_id IS NOT NULL"
+            " FROM {current} c LEFT JOIN {leases} l ON l.run_id = c.claimed_by"
+            " WHERE c.asset_name = ANY(%(names)s::text[]) AND {in_partition}",
             partition,
         )
 

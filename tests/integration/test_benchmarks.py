@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.peers.trial import Oracle, Stage, judge, judge_revert
+from benchmarks.speed.ours import counting
+from flowstone import Asset, Flowstone
 from tests.integration.scripts import ROOT, python
 
 if TYPE_CHECKING:
@@ -35,6 +37,26 @@ def test_the_benchmarks_run_and_rewrite_nothing_but_the_tables_of_a_page(tmp_pat
     assert (before, after) == ("before\n", "\nafter")
     assert "| Flowstone |" in tables
     assert "old tables" not in tables
+
+
+@pytest.mark.anyio
+async def test_a_run_with_nothing_to_do_sends_as_many_statements_for_many_assets_as_for_few(
+    database_18: str, tmp_path: Path
+) -> None:
+    async def sent(size: int) -> int:
+        names = [f"of_{size}_{number}" for number in range(size)]
+        graph = [
+            Asset(lambda: 1, name=name, code_version="1", deps=names[max(at - 3, 0) : at])
+            for at, name in enumerate(names)
+        ]
+        await fs.materialize(assets=graph)
+        with counting() as statements:
+            await fs.materialize(assets=graph)
+        return len(statements)
+
+    async with Flowstone(database_url=database_18, home=tmp_path) as fs:
+        few, many = await sent(10), await sent(300)
+    assert few == many <= 5
 
 
 def test_memory_is_measured_for_making_a_first_run_and_a_reuse(tmp_path: Path) -> None:

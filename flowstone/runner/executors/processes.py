@@ -24,10 +24,12 @@ from flowstone.runner.executors.worker import (
     Call,
     Failed,
     Greeting,
+    Held,
     Kept,
     Logged,
     Request,
     SentLogger,
+    Stored,
     Text,
     is_worker,
 )
@@ -279,8 +281,8 @@ def _crossing(value: Any) -> Any:
     pointer = value.pointer
     is_readable = pointer is not None and not pointer.unread and not pointer.is_path
     if value.at_hand and not is_readable:
-        return Input(without_function(value.asset), None, value.value)
-    return Input(without_function(value.asset), pointer)
+        return Held(without_function(value.asset), value.value)
+    return Stored(without_function(value.asset), pointer)
 
 
 def _outcome(answer: Answer) -> Outcome:

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from flowstone.errors import UnserializableValueError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
     from flowstone.core.asset import AnyAsset
+    from flowstone.core.records import ValuePointer
     from flowstone.runner.step import Arguments, Outcome
     from flowstone.values import Keeper, Saved
 
@@ -53,6 +54,20 @@ class Call(NamedTuple):
 
     assets: Sequence[AnyAsset]
     arguments: Arguments
+
+
+class Stored(NamedTuple):
+    """An input that is loaded where it is taken."""
+
+    asset: AnyAsset
+    pointer: ValuePointer | None
+
+
+class Held(NamedTuple):
+    """An input whose object is sent along."""
+
+    asset: AnyAsset
+    value: Any
 
 
 class Text(NamedTuple):
@@ -230,8 +245,10 @@ def _made(request: Request) -> Answer:
 
 def _called(call: Call, keeper: Keeper) -> Outcome:
     for name, value in call.arguments.items():
-        if isinstance(value, Input) and value.at_hand:
-            call.arguments[name] = replace(value, value=handed_out(value.value))
+        if isinstance(value, Stored):
+            call.arguments[name] = Input(value.asset, value.pointer)
+        elif isinstance(value, Held):
+            call.arguments[name] = Input(value.asset, None, handed_out(value.value))
     outcome = call_sync(call.assets, call.arguments, keeper)
     if isinstance(outcome, Awaited):
         return asyncio.run(awaited(call.assets, outcome.result, keeper))

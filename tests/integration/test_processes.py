@@ -1,0 +1,392 @@
+"""Functions in processes of our own: what crosses, what does not, and what becomes of the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from flowstone import Asset, Context, asset
+from flowstone.core.dag import AssetGraph
+from flowstone.runner.executors.base import ABSENT
+from flowstone.runner.executors.processes import Processes
+from flowstone.runner.failure import Failure
+from flowstone.runner.step import Lost, Made
+from flowstone.runner.versions import Input
+from flowstone.values import Keeper, ValueStore
+from tests.integration import process_assets as assets
+from tests.unit.jobs import at_work, value
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.unit.jobs import Desk
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Keeper:
+    return Keeper(ValueStore(tmp_path / "values"), run_id="run")
+
+
+@pytest.fixture
+async def desk(keeper: Keeper) -> AsyncIterator[Desk]:
+    """One process, for one call after the other."""
+    async with at_work(Processes(1), keeper) as desk:
+        yield desk
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def made(outcome: Any) -> Made:
+    assert isinstance(outcome, list), outcome
+    assert isinstance(outcome[0], Made), outcome
+    return outcome[0]
+
+
+async def test_a_process_stays_for_the_next_call_and_ends_with_the_executor(
+    keeper: Keeper,
+) -> None:
+    descriptors, threads = open_descriptors(), set(threading.enumerate())
+    async with at_work(Processes(2), keeper) as desk:
+        assert set(threading.enumerate()) == threads
+        outcomes = await asyncio.gather(*(desk.submit(assets.pid) for _ in range(20)))
+        pids = set(map(value, outcomes))
+        assert os.getpid() not in pids
+        assert 1 <= len(pids) <= 2
+    assert open_descriptors() == descriptors
+    assert set(threading.enumerate()) == threads
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def test_stored_values_go_by_reference_both_ways(desk: Desk, keeper: Keeper) -> None:
+    rows = made(await desk.submit(assets.rows))
+    assert rows.value is ABSENT
+    assert rows.saved is not None
+    assert keeper.load(assets.rows, rows.saved.pointer) == assets.rows()
+    outcome = await desk.submit(assets.ends, rows=Input(assets.rows, rows.saved.pointer))
+    assert isinstance(outcome, list)
+    low, high = outcome
+    assert isinstance(low, Made)
+    assert isinstance(high, Made)
+    assert low.saved
+    assert high.saved
+    assert keeper.load(assets.ends.outputs["low"], low.saved.pointer) == 1
+    assert keeper.load(assets.ends.outputs["high"], high.saved.pointer) == 2
+
+
+async def test_an_object_at_hand_is_read_from_its_file(desk: Desk, keeper: Keeper) -> None:
+    saved = keeper.save(assets.zeros, assets.zeros())
+    assert saved.pointer.inline is None
+    unpicklable = threading.Lock()  # stands for the object: it would fail, if it were sent
+    taken = Input(assets.zeros, saved.pointer, unpicklable)
+    assert await desk.value(assets.looked_at, zeros=taken) == (1_600_000, False)
+
+
+async def test_values_that_are_not_kept_are_pickled(desk: Desk) -> None:
+    numbers = await desk.value(assets.unkept, start=5)
+    assert np.array_equal(numbers, np.arange(5, 200_005))
+    taken = Input(assets.unkept, None, numbers)
+    assert await desk.value(assets.looked_at, zeros=taken) == (1_600_000, False)
+
+
+async def test_a_lost_input_is_told(desk: Desk, keeper: Keeper) -> None:
+    saved = keeper.save(assets.zeros, assets.zeros())
+    taken = Input(assets.zeros, saved.pointer.model_copy(update={"content_digest": "0" * 40}))
+    assert await desk.submit(assets.looked_at, zeros=taken) == Lost(["zeros"])
+
+
+async def test_async_functions_have_a_loop_there(desk: Desk) -> None:
+    assert await desk.value(assets.slowly, number=3) == 4
+
+
+class Kept:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
+    debug = warning = error = info
+
+
+async def test_prints_and_logs_appear_here(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    logger = Kept()
+    await desk.value(assets.talks, context=Context("run", "talks", logger, partition="eu"))
+    fields = {"number": 3, "odd": "Row(name='a', number=1)", "partition": "eu"}
+    assert logger.lines == [("counted", fields)]
+    assert capsys.readouterr() == ("", "to stdout\nto stderr")
+
+
+async def test_functions_and_classes_of_function_bodies_go_by_value(
+    desk: Desk, keeper: Keeper
+) -> None:
+    class Local:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+    @asset(keep=False)
+    def local(number: int) -> Local:
+        return Local(number + offset)
+
+    @asset
+    def listed(local: Local) -> list[assets.Row]:
+        assert isinstance(local, Local)
+        return [assets.Row("local", local.number)]
+
+    offset = 10
+    first = await desk.value(local, number=1)
+    assert type(first) is Local
+    assert first.number == 11
+    kept = made(await desk.submit(listed, local=Input(local, None, first)))
+    assert kept.saved is not None
+    assert kept.data_version == keeper.save(listed, [assets.Row("local", 11)]).data_version
+    assert keeper.load(listed, kept.saved.pointer) == [assets.Row("local", 11)]
+
+
+async def test_exceptions_come_back_with_their_traceback(desk: Desk) -> None:
+    failure = await desk.failure(assets.raises, kind="other")
+    assert (failure.type, failure.message) == ("ValueError", "wrong")
+    assert isinstance(failure.exception, ValueError)
+    assert 'process_assets.py", line' in failure.traceback
+    assert "KeyError: 'other'" in failure.traceback
+    assert "worker.py" not in failure.traceback
+    assert "process_assets.py" in failure.exception.__notes__[0]
+    assert (await desk.failure(assets.raises, kind="exit")).type == "SystemExit"
+
+
+async def test_an_exception_that_can_t_be_rebuilt_has_a_stand_in(desk: Desk) -> None:
+    failure = await desk.failure(assets.raises, kind="odd")
+    assert failure.type == "tests.integration.process_assets.OddError"
+    assert type(failure.exception).__name__ == "OddError"
+    assert str(failure.exception) == failure.message == "1 and 2"
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("exit", "ended with exit code 3"),
+        ("killed", "was killed by SIGKILL, perhaps for want of memory"),
+        ("fault", "was killed by SIGSEGV"),
+    ],
+)
+async def test_the_death_of_a_process_fails_its_call_alone(desk: Desk, how: str, told: str) -> None:
+    first = await desk.value(assets.pid)
+    failure = await desk.failure(assets.dies, how=how)
+    assert failure.type == "flowstone.errors.WorkerDiedError"
+    assert failure.message == f"dies 1: its process {told}"
+    assert await desk.value(assets.pid) not in {first, os.getpid()}
+
+
+async def test_a_process_that_dies_between_two_calls_is_replaced(desk: Desk) -> None:
+    first = await desk.value(assets.pid)
+    os.kill(first, signal.SIGKILL)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    assert await desk.value(assets.pid) != first
+
+
+async def test_a_call_whose_time_is_out_is_killed(keeper: Keeper, tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    processes = Processes(1)
+    async with at_work(processes, keeper) as desk:
+        await desk.value(assets.pid)
+        ended = desk.submit(assets.hangs, timeout=0.3, file=str(file))
+        failure = await ended
+        assert isinstance(failure, Failure)
+        assert failure.type == "flowstone.errors.AssetTimeoutError"
+        assert failure.message.endswith("timeout of 0.3 seconds; its process was killed")
+        assert await desk.value(assets.pid) != int(file.read_text())
+        assert processes.abandoned == ()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
+
+
+async def test_closing_kills_what_still_runs(keeper: Keeper, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pid")
+    async with at_work(Processes(1), keeper) as desk:
+        desk.submit(assets.hangs, file=str(tmp_path / "pid"))
+        pid = int(await asyncio.to_thread((tmp_path / "pid").read_text))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_resource_does_not_cross(desk: Desk) -> None:
+    @asset
+    def taking(database: object) -> bool:
+        return bool(database)
+
+    bound = AssetGraph([taking], resources={"database": object})["taking"]
+    failure = await desk.failure(bound, database=object())
+    assert failure.type == "flowstone.errors.DefinitionError"
+    assert "takes the resource 'database'" in failure.message
+    assert "executor='thread'" in failure.message
+
+
+async def test_what_can_t_be_pickled_is_told(desk: Desk) -> None:
+    failure = await desk.failure(assets.given, thing=threading.Lock())
+    assert failure.type == "flowstone.errors.DefinitionError"
+    assert "can't be called in a process" in failure.message
+    assert "executor='thread'" in failure.message
+    failure = await desk.failure(assets.locked)
+    assert failure.type == "flowstone.errors.UnserializableValueError"
+    assert "asset 'locked' returned a value that can't leave its process" in failure.message
+
+
+async def test_new_processes_have_the_setting_of_the_first_job(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FLOWSTONE_TEST", "first")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    first = await desk.value(assets.setting)
+    assert first == (str(tmp_path), "first", str(tmp_path), sys.argv)
+    monkeypatch.setenv("FLOWSTONE_TEST", "second")
+    monkeypatch.chdir(ROOT)
+    await desk.failure(assets.dies, how="exit")
+    assert await desk.value(assets.setting) == first
+
+
+async def test_a_process_starts_no_others(desk: Desk) -> None:
+    assert "can't start processes" in await desk.value(assets.nested)
+
+
+def nested_failure() -> str:
+    async def nest() -> str:
+        keeper = Keeper(ValueStore(Path("unused")))
+        async with at_work(Processes(1), keeper) as desk:
+            return (await desk.failure(assets.pid)).message
+
+    return asyncio.run(nest())
+
+
+FILE = '''
+"""A module that no path leads to."""
+
+from flowstone import asset
+
+
+@asset(keep=False)
+def here() -> str:
+    return __name__ + " " + __file__
+'''
+
+
+async def test_a_module_is_imported_from_the_file_it_has_here(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "apart.py"
+    file.write_text(FILE)
+    spec = util.spec_from_file_location("apart", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["apart"] = util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        assert await desk.value(module.here) == f"apart {file}"
+    finally:
+        del sys.modules["apart"]
+
+
+SCRIPT = """
+import asyncio, os, pathlib, sys
+from dataclasses import dataclass
+from flowstone import asset
+from flowstone.runner.executors.processes import Processes
+from flowstone.values import Keeper, ValueStore
+from tests.unit.jobs import at_work
+
+print("begin", flush=True)
+
+class Refused(Exception):
+    pass
+
+@dataclass
+class Row:
+    number: int
+
+def helper(number):
+    return Row(number)
+
+@asset
+def row() -> Row:
+    return helper(7)
+
+@asset(keep=False)
+def loose() -> Row:
+    return helper(8)
+
+@asset
+def refuses() -> int:
+    raise Refused("no")
+
+@asset(keep=False)
+def hangs() -> None:
+    print("hangs", flush=True)
+    import signal
+    while True:
+        signal.pause()
+
+async def main():
+    keeper = Keeper(ValueStore(pathlib.Path(sys.argv[1])))
+    async with at_work(Processes(1), keeper) as desk:
+        (made,) = await desk.submit(row)
+        assert keeper.load(row, made.saved.pointer) == Row(7)
+        assert made.data_version == keeper.save(row, Row(7)).data_version
+        assert await desk.value(loose) == Row(8)
+        assert type((await desk.failure(refuses)).exception) is Refused
+        print("done", flush=True)
+        await desk.submit(hangs)
+
+asyncio.run(main())
+"""
+
+
+def test_a_script_is_not_run_again_and_its_processes_end_with_it(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    program = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py", tmp_path / "values"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stderr is not None
+    with program:
+        assert [program.stdout.readline() for _ in range(2)] == ["begin\n", "done\n"]
+        assert program.stderr.readline() == "hangs\n"
+        program.send_signal(signal.SIGKILL)
+        assert program.stderr.read() == ""  # its process holds this pipe open as long as it lives
+
+
+async def test_two_processes_work_at_once(keeper: Keeper, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "between")
+
+    def opened(mode: str) -> Asset[..., Any]:
+        path = str(tmp_path / "between")
+
+        def open_it() -> int:
+            with Path(path).open(mode):  # waits for the other end
+                return os.getpid()
+
+        return Asset(open_it, name="opened", keep=False)
+
+    async with at_work(Processes(2), keeper) as desk:
+        one, other = await asyncio.gather(desk.submit(opened("r")), desk.submit(opened("w")))
+        assert value(one) != value(other)
