@@ -88,20 +88,15 @@ class TestSignals:
         wanted = {"first": "reuse", "waiting": "reuse", "after": "materialize"}
         assert actions(project) == wanted
 
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_the_second_stops_now_and_what_is_done_is_recorded(
-        self, project: Project, number: int, code: int
-    ) -> None:
+    def test_the_second_stops_now_and_what_is_done_is_recorded(self, project: Project) -> None:
         process = begun(project)
-        said = stopped_now(process, number)
-        assert process.returncode == code
+        said = stopped_now(process)
+        assert process.returncode == 130
         assert "what runs is ended, what is done is recorded" in said
         assert re.search(
             r"^interrupted after .*: 1 materialized, 2 cancelled, all recorded", said, re.MULTILINE
         )
         assert "Traceback" not in said
-        status = json.loads(project.flowstone("db", "status", "--json").out)
-        assert status["last_run"]["status"] == "cancelled"
         wanted = {"first": "reuse", "waiting": "materialize", "after": "materialize"}
         assert actions(project) == wanted
 
