@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from flowstone.core.policy import POLICY_OPTIONS, read_policy
 from flowstone.core.pools import check_pools, read_pools
-from flowstone.errors import SettingsError, did_you_mean
+from flowstone.errors import DefinitionErrors, SettingsError, SignatureError, did_you_mean
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.result import RunResult, not_closed, run_failed
 from flowstone.runner.events import Listening
+from flowstone.runner.executors.processes import refusal
 from flowstone.runner.hooks import Hooks, OfCall
 from flowstone.runner.run import Tools, execute
 from flowstone.runner.stopping import Stop
@@ -81,7 +82,12 @@ async def carry_out(
     """
     given = _checked(options)
     pools = _pools(given, settings)
-    check_pools((step.asset for step in plan), pools)
+    assets = [step.asset for step in plan]
+    check_pools(assets, pools)
+    in_processes = [each for each in assets if each.policy.executor == "process"]
+    DefinitionErrors.raise_any(
+        [SignatureError(told) for told in map(refusal, in_processes) if told]
+    )
     run_id = new_run_id()
     listener, hooks = _audience(plan, run_id, given)
     values = keeper(run_id)

@@ -8,7 +8,7 @@ import inspect
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from flowstone.core import rules
@@ -199,7 +199,10 @@ class Asset(Displayed, Generic[P, R]):
 
         A decorated one counts by its outermost layer: that is what is called.
         """
-        return inspect.iscoroutinefunction(self.fn)
+        fn: object = self.fn
+        if isinstance(fn, FunctionType) and fn.__code__.co_flags & inspect.CO_COROUTINE:
+            return True
+        return inspect.iscoroutinefunction(fn)
 
     @functools.cached_property
     def returns(self) -> Any:

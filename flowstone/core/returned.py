@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
+from flowstone.core.annotations import EMPTY
 from flowstone.core.config import adapter_of, first_error, mentions_secret
 from flowstone.core.edges import shown, value_type, written_type
 from flowstone.core.text import cap
@@ -31,7 +32,7 @@ def check_returned(asset: AnyAsset, value: object) -> None:
         ReturnTypeError: if the annotation does not admit the value. The message shows types and
             the way to the part that is wrong, no values.
     """
-    if asset.validate is False:
+    if asset.validate is False or asset.written_return is EMPTY:
         return
     kind = written_type(asset) if asset.validate else value_type(asset)
     if kind == ANY:

@@ -34,6 +34,8 @@ class Calls:
 
     def leads(self, step: Step) -> bool:
         """Whether a step stands for the call that makes it, alone or along with others."""
+        if step.asset.maker is None:
+            return True
         number = self.number[step.name]
         return self.along(number)[0] == number
 

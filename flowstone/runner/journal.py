@@ -12,7 +12,6 @@ import anyio
 from flowstone.core.status import OPEN
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import Callable, Iterator
 
     from flowstone.core.records import Decision, Draft, StepLog
@@ -42,7 +41,7 @@ class Journal:
     def __init__(self, store: MaterializationStore, run_id: str) -> None:
         self._store = store
         self._run_id = run_id
-        self._waiting: dict[uuid.UUID, Draft] = {}
+        self._waiting: dict[Draft, None] = {}
         self._decisions: list[Decision] = []
         self._logs: list[StepLog] = []
         self._session: JournalSession
@@ -55,9 +54,10 @@ class Journal:
 
     def put(self, draft: Draft) -> None:
         """Take down the row's state; it is written soon, together with others."""
-        self._waiting[draft.id] = draft
-        self._wake.set()
-        if len(self._waiting) >= BATCH:
+        if not self._waiting:
+            self._wake.set()
+        self._waiting[draft] = None
+        if len(self._waiting) == BATCH:
             self._full.set()
 
     def note(self, decision: Decision) -> None:
@@ -122,7 +122,7 @@ class Journal:
 
     async def _write_batch(self) -> None:
         # Steps go on while the batch is on its way: what is written is the state of now.
-        drafts = list(self._waiting.values())
+        drafts = list(self._waiting)
         states = [copy.copy(each) if each.status in OPEN else each for each in drafts]
         self._waiting.clear()
         if not self._closed:

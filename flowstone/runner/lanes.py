@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from flowstone.runner.executors.loop import LoopExecutor
+from flowstone.runner.executors.processes import Processes
 from flowstone.runner.executors.threads import Threads
 from flowstone.runner.lane import Lane
 
@@ -55,6 +56,8 @@ class Lanes:
     def of(self, asset: AnyAsset) -> Lane:
         """The lane of an asset."""
         kind = asset.policy.executor or self._executor
+        if kind == "process" and asset.resources and not asset.policy.executor:
+            kind = "auto"  # its resources live here
         if kind == "auto":
             kind = "loop" if asset.is_async else "thread"
         if kind not in self._lanes:
@@ -87,4 +90,6 @@ class Lanes:
         if kind == "loop":
             at_once = math.inf if self._at_once is None else self._at_once
             return LoopExecutor(self._group, at_once, self._blocked)
+        if kind == "process":
+            return Processes(self._at_once or os.cpu_count() or 1)
         return Threads(self._at_once or default_concurrency())

@@ -17,7 +17,7 @@ import anyio
 from flowstone.core.context import Context
 from flowstone.core.decide import input_name
 from flowstone.errors import ResourceError
-from flowstone.runner.executors.base import Job
+from flowstone.runner.executors.base import ABSENT, Job
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.output import Output
 from flowstone.runner.recovery import gone, recover
@@ -105,8 +105,7 @@ class Steps:
             return step.action == "blocked"
         if step.may_cut_off or step.asset.resources or self._is_strict(step):
             return False
-        standing = self._versions.standing
-        return not any(p and standing[source].must_be_read for p, source in step.asset.edges)
+        return not self._versions.must_be_read(step.asset)
 
     def job(self, number: int, lane: Lane) -> Job | None:
         """The job of a quick step; None if nothing is to be called for it."""
@@ -179,7 +178,7 @@ class Steps:
         first = steps[0][1].asset
         return _Comparing(
             assets=[step.asset for _, step in steps],
-            arguments=self._arguments(steps[0][1], 1) | resources,
+            arguments=self._arguments(lane, steps[0][1], 1) | resources,
             values=self._tools.values,
             timeout=first.policy.timeout,
             begun=self._on_comparing,
@@ -224,7 +223,7 @@ class Steps:
         if turns[0].step.asset.policy.retries is not None:
             # What an attempt may alter is not to be the last there is of an input.
             self._course.expect([turn.step for turn in turns], 1)
-        arguments = self._arguments(turns[0].step, drafts[0].attempt)
+        arguments = self._arguments(lane, turns[0].step, drafts[0].attempt)
         arguments.update(resources)
         first = turns[0].step.asset
         return _Making(
@@ -243,11 +242,14 @@ class Steps:
             drafts=drafts,
         )
 
-    def _arguments(self, step: Step, attempt: int) -> Arguments:
+    def _arguments(self, lane: Lane, step: Step, attempt: int) -> Arguments:
         arguments: Arguments = {}
+        stored = lane.executor.by_reference
         for parameter in step.asset.parameters:
             if parameter.kind == "dependency":
-                arguments[parameter.name] = self._versions.claim(parameter.asset)
+                arguments[parameter.name] = self._versions.claim(
+                    parameter.asset, by_reference=stored
+                )
             elif parameter.kind == "config":
                 arguments[parameter.name] = step.config.values[parameter.name]
             elif parameter.kind == "context":
@@ -376,6 +378,8 @@ class Steps:
         version.lasting = pointer is None and step.name in self._course.targets
         if pointer is not None and pointer.is_path:
             version.hold(Path(pointer.location or ""))  # what later runs will load
+        elif made.value is ABSENT:
+            pass  # whoever takes it reads what another process stored
         elif (version.lasting or version.takers) and (
             itself or step.asset.share or pointer is None or is_shareable(made.value)
         ):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowstone.errors import ValueLostError
-from flowstone.values import handed_out, is_shareable
+from flowstone.values import handed_out, is_shareable, owner_of
 
 if TYPE_CHECKING:
     import uuid
@@ -56,6 +56,7 @@ class Version:
     takers: int = 0
     lasting: bool = False
     _shared: bool = False
+    _guarded: bool = False
 
     @classmethod
     def of(cls, asset: AnyAsset, made: Materialization, takers: int = 0) -> Version:
@@ -76,27 +77,36 @@ class Version:
         """Keep the object for those who take it."""
         self.held = value
         self._shared = self.pointer is None or self.asset.share or is_shareable(value)
+        self._guarded = bool(owner_of(value))
 
     def read(self, data: bytes) -> None:
         """Take in the bytes of an inline value that the row was read without."""
         if self.pointer is not None:
             self.pointer = self.pointer.model_copy(update={"inline": data})
 
-    def claim(self) -> Any:
+    def claim(self, *, by_reference: bool = False) -> Any:
         """The value for one consumer; no other consumer sees what this one does to it.
 
         Values that nobody can change are shared, and so is what the asset says may be. Of
         anything else the last taker gets the object itself, all others an ``Input``: a copy to be
         decoded from the stored bytes. A value that is not kept has no bytes: it is shared. The
-        object is let go with its last taker, unless it is ``lasting``.
+        object is let go with its last taker, unless it is ``lasting``. ``by_reference`` prefers
+        an ``Input`` where there are stored bytes.
         """
         self.takers -= 1
         last, held = self.takers <= 0, self.held
         if last and not self.lasting:
             self.held = _NOTHING
+        if by_reference and self._is_readable:
+            return Input(self.asset, self.pointer)
         if held is _NOTHING or not (last or self._shared):
             return Input(self.asset, self.pointer)
-        return handed_out(held)
+        return handed_out(held) if self._guarded else held
+
+    @property
+    def _is_readable(self) -> bool:
+        pointer = self.pointer
+        return pointer is not None and not pointer.unread and not pointer.is_path
 
     def expect(self, takers: int) -> None:
         """More takers will come than were counted, or fewer; without any the object is let go."""
@@ -124,10 +134,12 @@ class Versions:
 
     def __init__(self, standing: dict[str, Version], takers: Iterable[str]) -> None:
         self.standing, self._takers = standing, Counter(takers)
+        self._recorded = False
 
     def stands(self, asset: AnyAsset, made: Materialization) -> None:
         """A recorded materialization is what those who take the asset get."""
         self.standing[asset.name] = Version.of(asset, made, self._takers[asset.name])
+        self._recorded = True
 
     def holds(self, version: Version) -> None:
         """A version just made is what those who take the asset get."""
@@ -137,14 +149,20 @@ class Versions:
         """How many will yet take the asset."""
         return self._takers[name]
 
+    def must_be_read(self, asset: AnyAsset) -> bool:
+        """Whether bytes of recorded values have to be read before the asset can take them."""
+        return self._recorded and any(
+            self.standing[source].must_be_read for parameter, source in asset.edges if parameter
+        )
+
     def read_by(self, asset: AnyAsset) -> Read:
         """What stands of all that the asset needs."""
         return {edge: self.standing[edge[1]] for edge in asset.edges}
 
-    def claim(self, name: str) -> Any:
+    def claim(self, name: str, *, by_reference: bool = False) -> Any:
         """The value for one taker, who is not expected any more; or an ``Input`` to decode."""
         self._takers[name] -= 1
-        return self.standing[name].claim()
+        return self.standing[name].claim(by_reference=by_reference)
 
     def give_back(self, asset: AnyAsset, claimed: Mapping[str, Any]) -> None:
         """The asset's function was not called after all, and will claim its inputs again."""

@@ -47,6 +47,8 @@ class Executor(Protocol):
 
     size: float
     ahead: int
+    #: Whether inputs that are stored are to come as ``Input``, not as the object itself.
+    by_reference: bool
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Report to this loop from now on."""

@@ -86,6 +86,8 @@ class Crew:
     ``GLANCE_SECONDS`` after it was submitted.
     """
 
+    by_reference = False
+
     def __init__(
         self, size: int, caller: Callable[[], Caller], *, name: str, ahead: int, burst: int = 1
     ) -> None:

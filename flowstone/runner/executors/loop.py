@@ -54,6 +54,7 @@ class LoopExecutor:
     """
 
     ahead = 64
+    by_reference = False
 
     def __init__(
         self,

@@ -72,6 +72,8 @@ class Processes(Crew):
     end too, a second later.
     """
 
+    by_reference = True
+
     def __init__(self, size: int) -> None:
         self._setting: _Setting | None = None
         self._keepers = _Keepers()
@@ -225,7 +227,10 @@ class _Elsewhere:
         self._wire = Wire(ours)
 
     def _request(self, job: Job) -> Packed:
-        arguments = {name: _crossing(value) for name, value in job.arguments.items()}
+        inputs = {name for name, _ in job.assets[0].edges}
+        arguments = {
+            name: _crossing(value, is_input=name in inputs) for name, value in job.arguments.items()
+        }
         call = pack(Call(job.assets, arguments))
         return pack(Request(self._keepers.packed(job.values), call))
 
@@ -272,17 +277,13 @@ def _said(code: int) -> str:
     return f"was killed by signal {-code}"
 
 
-def _crossing(value: Any) -> Any:
+def _crossing(value: Any, *, is_input: bool) -> Any:
     """An argument as it goes to a process: what is in a file goes as its name."""
     if isinstance(value, Context):
         return replace(value, logger=SentLogger())
-    if not isinstance(value, Input):
-        return value
-    pointer = value.pointer
-    is_readable = pointer is not None and not pointer.unread and not pointer.is_path
-    if value.at_hand and not is_readable:
-        return Held(without_function(value.asset), value.value)
-    return Stored(without_function(value.asset), pointer)
+    if isinstance(value, Input):
+        return Stored(without_function(value.asset), value.pointer)
+    return Held(value) if is_input else value
 
 
 def _outcome(answer: Answer) -> Outcome:

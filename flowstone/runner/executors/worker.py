@@ -66,7 +66,6 @@ class Stored(NamedTuple):
 class Held(NamedTuple):
     """An input whose object is sent along."""
 
-    asset: AnyAsset
     value: Any
 
 
@@ -248,7 +247,7 @@ def _called(call: Call, keeper: Keeper) -> Outcome:
         if isinstance(value, Stored):
             call.arguments[name] = Input(value.asset, value.pointer)
         elif isinstance(value, Held):
-            call.arguments[name] = Input(value.asset, None, handed_out(value.value))
+            call.arguments[name] = handed_out(value.value)
     outcome = call_sync(call.assets, call.arguments, keeper)
     if isinstance(outcome, Awaited):
         return asyncio.run(awaited(call.assets, outcome.result, keeper))
