@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset
     from flowstone.core.plan import Plan
     from flowstone.core.reason import Explanation
+    from flowstone.core.records import StepLog
     from flowstone.core.resources import Providers
     from flowstone.planning import Forced
     from flowstone.result import RunResult
@@ -267,6 +268,15 @@ class Flowstone:
         )
         name = target if isinstance(target, str) else target.name
         return await next_run(name, plan, self.store)
+
+    async def logs(self, run: str, asset: str | None = None) -> list[StepLog]:
+        """What the assets of a recorded run printed and logged, an entry for each attempt.
+
+        Args:
+            run: the id of the run.
+            asset: the name of one asset, or of a function that makes several; None for all.
+        """
+        return await self.store.logs(run, asset)
 
     async def accept(
         self,

@@ -15,7 +15,7 @@ from flowstone import log
 from flowstone.cli import options, output
 from flowstone.cli.events import JsonLines, LogEntries
 from flowstone.cli.faults import FAILED
-from flowstone.cli.interrupts import interrupts
+from flowstone.cli.interrupts import INTERRUPTED, interrupts
 from flowstone.cli.plan import show
 from flowstone.cli.progress import PlainScreen, Progress, Screen, View
 from flowstone.errors import ResourceError
@@ -121,8 +121,10 @@ def run(
 
 
 def _code(result: RunResult) -> int:
-    if "cancelled" in result.statuses.values() and interrupts.code:
-        return interrupts.code
+    if result.run.status == "cancelled":
+        return (
+            interrupts.code or INTERRUPTED
+        )  # without a signal it was asked to stop from elsewhere
     return 0 if result.ok else FAILED
 
 

@@ -80,6 +80,13 @@ class Config:
     shown: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def secrets(self) -> list[str]:
+        """The texts that are secret, to be masked wherever they turn up."""
+        hidden = [self.values.get(name) for name, shown in self.shown.items() if shown == MASK]
+        bare = [each.get_secret_value() if is_secret("", each) else each for each in hidden]
+        return [each for each in bare if isinstance(each, str)]
+
 
 NO_CONFIG = Config()
 

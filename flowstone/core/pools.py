@@ -78,9 +78,9 @@ def check_pools(assets: Iterable[AnyAsset], pools: Mapping[str, Pool]) -> None:
     DefinitionErrors.raise_any(
         [
             PoolError(
-                f"{asset.label}: nothing says how many run at once in its pool {pool!r}"
-                f"{did_you_mean(pool, pools)}; set pools={{{pool!r}: 1}}, FLOWSTONE_POOLS={pool}=1"
-                f" or {pool} = 1 under [tool.flowstone.pools]"
+                f"{asset.label}: nothing says how many run at once in its pool {pool!r}; set"
+                f" pools={{{pool!r}: 1}}, FLOWSTONE_POOLS={pool}=1, or {pool} = 1 under"
+                f" [tool.flowstone.pools]{did_you_mean(pool, pools)}"
             )
             for asset, pool in wrong
         ]

@@ -19,6 +19,7 @@ from flowstone.core.decide import input_name
 from flowstone.errors import ResourceError
 from flowstone.runner.executors.base import ABSENT, Job
 from flowstone.runner.failure import Failure, describe
+from flowstone.runner.output import Output
 from flowstone.runner.recovery import gone, recover
 from flowstone.runner.standing import Standing, Turn
 from flowstone.runner.step import Lost, Made
@@ -234,6 +235,7 @@ class Steps:
             ended=self._on_ended,
             label=f"asset {first.name!r}",
             run_id=self._run.run_id,
+            output=Output(turns[0].step.config.secrets),
             lane=lane,
             read=read,
             turns=turns,

@@ -74,12 +74,12 @@ def heard(process: subprocess.Popen[str], phrase: str) -> str:
     raise AssertionError(said)
 
 
-def stopped_now(process: subprocess.Popen[str], number: int = signal.SIGINT) -> str:
+def stopped_now(process: subprocess.Popen[str]) -> str:
     """Interrupt a run twice; gives what it says from the first time on."""
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     said = heard(process, "once more to stop now")
     time.sleep(0.6)  # what follows sooner is the same wish
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     return said + process.communicate(timeout=60)[1]
 
 

@@ -121,6 +121,46 @@ def test_errors_in_a_notebook_are_short_and_name_the_cure(
     assert shown[5] == "12\n"
 
 
+PRINTING = """
+import sys
+from flowstone import Flowstone, asset, materialize
+stream = sys.stdout
+
+@asset
+def loud() -> int:
+    print("heard", file=sys.stdout)
+    return 1
+
+@asset
+async def louder(loud: int) -> int:
+    print("heard too")
+    return loud
+"""
+LOGS = """
+async with Flowstone() as fs:
+    told = await fs.logs(run.run_id)
+print([each.asset_name for each in told], told[-1].lines.rpartition(" ")[2], sys.stdout is stream)
+"""
+
+
+def test_what_assets_print_appears_in_the_cell_and_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [
+        PRINTING,
+        "run = materialize(louder)",
+        LOGS,
+        "%%capture found\nrun = materialize(louder, force=True, only=True)",
+        "print(found.stdout, end='')",
+        LOGS,
+    ]
+    shown = [text(outputs) for outputs in execute(cells, tmp_path / "home", monkeypatch)]
+    assert shown[1] == "heard\nheard too\n"
+    assert shown[2] == "['loud', 'louder'] too True\n"
+    assert shown[4] == "heard too\n"
+    assert shown[5] == "['louder'] too True\n"
+
+
 def test_an_interrupt_cancels_the_run_and_leaves_it_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
