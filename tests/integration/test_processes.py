@@ -24,12 +24,10 @@ from flowstone.runner.step import Lost, Made
 from flowstone.runner.versions import Input
 from flowstone.values import Keeper, ValueStore
 from tests.integration import process_assets as assets
-from tests.unit.jobs import at_work, value
+from tests.unit.jobs import Desk, at_work, value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from tests.unit.jobs import Desk
 
 pytestmark = pytest.mark.anyio
 
@@ -41,11 +39,24 @@ def keeper(tmp_path: Path) -> Keeper:
     return Keeper(ValueStore(tmp_path / "values"), run_id="run")
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One loop for all of these tests, so that they can share a process."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def warm() -> AsyncIterator[Processes]:
+    """One process, for one call after the other; starting it takes long."""
+    processes = Processes(1)
+    processes.start(asyncio.get_running_loop())
+    yield processes
+    await processes.close()
+
+
 @pytest.fixture
-async def desk(keeper: Keeper) -> AsyncIterator[Desk]:
-    """One process, for one call after the other."""
-    async with at_work(Processes(1), keeper) as desk:
-        yield desk
+def desk(warm: Processes, keeper: Keeper) -> Desk:
+    return Desk(warm, keeper)
 
 
 def open_descriptors() -> int:
@@ -199,7 +210,7 @@ async def test_the_death_of_a_process_fails_its_call_alone(desk: Desk, how: str,
 async def test_a_process_that_dies_between_two_calls_is_replaced(desk: Desk) -> None:
     first = await desk.value(assets.pid)
     os.kill(first, signal.SIGKILL)
-    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
     assert await desk.value(assets.pid) != first
 
 
@@ -251,17 +262,18 @@ async def test_what_can_t_be_pickled_is_told(desk: Desk) -> None:
 
 
 async def test_new_processes_have_the_setting_of_the_first_job(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FLOWSTONE_TEST", "first")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    first = await desk.value(assets.setting)
-    assert first == (str(tmp_path), "first", str(tmp_path), sys.argv)
-    monkeypatch.setenv("FLOWSTONE_TEST", "second")
-    monkeypatch.chdir(ROOT)
-    await desk.failure(assets.dies, how="exit")
-    assert await desk.value(assets.setting) == first
+    async with at_work(Processes(1), keeper) as desk:
+        first = await desk.value(assets.setting)
+        assert first == (str(tmp_path), "first", str(tmp_path), sys.argv)
+        monkeypatch.setenv("FLOWSTONE_TEST", "second")
+        monkeypatch.chdir(ROOT)
+        await desk.failure(assets.dies, how="exit")
+        assert await desk.value(assets.setting) == first
 
 
 async def test_a_process_starts_no_others(desk: Desk) -> None:

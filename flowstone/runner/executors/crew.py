@@ -99,6 +99,7 @@ class Crew:
         self._members: set[_Member] = set()
         self._left: dict[_Member, str] = {}
         self._ending: set[_Member] = set()
+        self._gone_by: list[threading.Thread] = []
         self._coming = 0
         self._started = 0
         self._closed = False
@@ -163,6 +164,8 @@ class Crew:
                     await self._empty.wait()
                 if tasks:
                     await asyncio.wait(tasks)
+        for thread in self._gone_by:
+            thread.join(CLOSING_SECONDS)  # it has said goodbye: this takes microseconds
 
     def _forget(self) -> None:
         """Nobody is told anything any more."""
@@ -327,6 +330,7 @@ class Crew:
             self._members.discard(member)
             self._ending.discard(member)
             self._left.pop(member, None)
+            self._gone_by.append(member.thread)
             empty = self._empty if not self._members and not self._ending else None
         if empty is not None:
             self._call_on_loop(empty.set)
