@@ -181,18 +181,19 @@ class Crew:
 
     def _deliver(self) -> None:
         """Tell of all ends there are; an error of who is told leaves the others for later."""
+        is_over = False
         try:
             for _ in range(_BATCH):
                 if not self._ends:
                     self._is_told = False
                     # An end that came in between has seen that it need not tell.
-                    if not self._ends:
+                    is_over = not self._ends
+                    if is_over:
                         return
                     self._is_told = True
                 self._ended(*self._ends.popleft())
         finally:
-            if self._ends:
-                self._is_told = True
+            if not is_over:
                 self._loop.call_soon(self._deliver)
 
     def _ended(self, job: Job, outcome: Outcome | Awaited, context: contextvars.Context) -> None:
