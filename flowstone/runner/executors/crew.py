@@ -185,12 +185,11 @@ class Crew:
         try:
             for _ in range(_BATCH):
                 if not self._ends:
-                    self._is_told = False
-                    # An end that came in between has seen that it need not tell.
-                    is_over = not self._ends
+                    with self._lock:
+                        is_over = not self._ends
+                        self._is_told = not is_over
                     if is_over:
                         return
-                    self._is_told = True
                 self._ended(*self._ends.popleft())
         finally:
             if not is_over:
