@@ -195,6 +195,7 @@ async def test_an_exception_that_can_t_be_rebuilt_has_a_stand_in(desk: Desk) -> 
     ("how", "told"),
     [
         ("exit", "ended with exit code 3"),
+        ("after a fork", "ended with exit code 4"),
         ("killed", "was killed by SIGKILL, perhaps for want of memory"),
         ("fault", "was killed by SIGSEGV"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import io
 import os
@@ -192,9 +193,11 @@ def _stream() -> io.TextIOWrapper:
 def main(descriptor: int) -> None:
     """Answer calls until the run closes its end or is gone."""
     faulthandler.enable(2)
+    os.set_inheritable(descriptor, False)  # noqa: FBT003 - the only form there is
     end = socket.socket(fileno=descriptor)
     threading.Thread(target=_watch, args=[descriptor], name="run gone", daemon=True).start()
     _Here.wire = wire = Wire(end)
+    os.register_at_fork(after_in_child=_leave)
     try:
         greeting: Greeting = wire.receive().unpack()
         sys.argv = greeting.argv
@@ -206,6 +209,14 @@ def main(descriptor: int) -> None:
         _Here.wire = None
     finally:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+def _leave() -> None:
+    """A fork of this process has no part in the run; the end of this one must be noticed."""
+    if _Here.wire is not None:
+        _Here.wire.close()
+        _Here.wire = None
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
 def _watch(descriptor: int) -> None:
@@ -222,8 +233,9 @@ _keepers: dict[bytes, Keeper] = {}
 
 def _answer(request: Request) -> Packed:
     answer = _made(request)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    with contextlib.suppress(Exception):  # they may have been replaced or closed
+        sys.stdout.flush()
+        sys.stderr.flush()
     return pack(answer)
 
 
