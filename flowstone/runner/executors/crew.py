@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import datetime as dt
+import inspect
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -169,7 +170,8 @@ class Crew:
 
     def _forget(self) -> None:
         """Nobody is told anything any more."""
-        self._ends.clear()
+        while self._ends:
+            _drop(self._ends.popleft())
         if self._glance is not None:
             self._glance.cancel()
         for timer in self._begun.values():
@@ -316,6 +318,7 @@ class Crew:
         """Hand over the end of a call, and take the next job."""
         with self._lock:
             if member.left:
+                _drop(end)
                 return None
             member.job = None
             self._ends.append(end)
@@ -360,7 +363,13 @@ class Crew:
         name = f"{self._name} {self._started}"
         member.thread = threading.Thread(target=self._live, args=[member], name=name, daemon=True)
         self._members.add(member)
-        member.thread.start()
+        try:
+            member.thread.start()
+        except RuntimeError:  # the system has no thread to give
+            self._members.discard(member)
+            self._coming -= 1
+            if not self._members:
+                raise
 
     def _take(self, member: _Member) -> _Taken | None:
         if not self._queue:
@@ -376,3 +385,10 @@ class Crew:
         if member.coming:
             member.coming = False
             self._coming -= 1
+
+
+def _drop(end: _End) -> None:
+    """Nobody takes this end; a coroutine in it will not be awaited."""
+    outcome = end[1]
+    if isinstance(outcome, Awaited) and inspect.iscoroutine(outcome.result):
+        outcome.result.close()
