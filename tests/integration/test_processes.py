@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from importlib import util
+from importlib import import_module, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from flowstone import Asset, Context, asset
 from flowstone.core.dag import AssetGraph
 from flowstone.runner.executors.base import ABSENT
 from flowstone.runner.executors.processes import Processes
+from flowstone.runner.executors.texts import texts
 from flowstone.runner.failure import Failure
 from flowstone.runner.step import Lost, Made
 from flowstone.runner.versions import Input
@@ -27,7 +28,8 @@ from tests.integration import process_assets as assets
 from tests.unit.jobs import Desk, at_work, value
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+    from types import ModuleType
 
 pytestmark = pytest.mark.anyio
 
@@ -302,18 +304,49 @@ def here() -> str:
 '''
 
 
-async def test_a_module_is_imported_from_the_file_it_has_here(desk: Desk, tmp_path: Path) -> None:
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[ModuleType]:
+    """A module of this file, imported."""
     file = tmp_path / "apart.py"
     file.write_text(FILE)
     spec = util.spec_from_file_location("apart", file)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["apart"] = util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        assert await desk.value(module.here) == f"apart {file}"
-    finally:
-        del sys.modules["apart"]
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["apart"]
+
+
+async def test_a_module_is_imported_from_the_file_it_has_here(
+    keeper: Keeper, apart: ModuleType
+) -> None:
+    async with at_work(Processes(1), keeper) as desk:
+        assert await desk.value(apart.here) == f"apart {apart.__file__}"
+
+
+@pytest.fixture
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A module that was edited after it was imported, and its text looked at, as planning does."""
+    file = tmp_path / "edited.py"
+    file.write_text(FILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = import_module("edited")
+    assert texts()["edited"]
+    file.write_text(FILE.replace("__name__", "'edited'"))
+    yield module
+    del sys.modules["edited"]
+
+
+async def test_a_module_that_was_edited_after_its_import_is_refused(
+    keeper: Keeper, edited: ModuleType
+) -> None:
+    async with at_work(Processes(1), keeper) as desk:
+        for _ in range(2):
+            failure = await desk.failure(edited.here)
+            assert failure.type == "flowstone.errors.DefinitionError"
+            assert "module 'edited' was edited after it was imported here" in failure.message
+        assert (await desk.failure(assets.pid)).type == "flowstone.errors.DefinitionError"
 
 
 SCRIPT = """

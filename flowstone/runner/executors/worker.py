@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from flowstone.errors import UnserializableValueError
+from flowstone.runner.executors.texts import Comparison
 from flowstone.runner.executors.wire import Packed, Wire, pack
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.step import Awaited, Lost, Made, awaited, call_sync
@@ -41,6 +42,7 @@ class Greeting(NamedTuple):
     """What a new process is told first."""
 
     argv: list[str]
+    texts: dict[str, str]
 
 
 class Request(NamedTuple):
@@ -110,6 +112,7 @@ class _Here:
     """This process, if it is one of a run's."""
 
     wire: Wire | None = None
+    comparison: Comparison
 
 
 def is_worker() -> bool:
@@ -200,7 +203,7 @@ def main(descriptor: int) -> None:
     os.register_at_fork(after_in_child=_leave)
     try:
         greeting: Greeting = wire.receive().unpack()
-        sys.argv = greeting.argv
+        sys.argv, _Here.comparison = greeting.argv, Comparison(greeting.texts)
         sys.stdout, sys.stderr = _stream(), _stream()
         wire.send(os.getpid())
         while True:
@@ -245,6 +248,7 @@ def _made(request: Request) -> Answer:
         if keeper is None:
             keeper = _keepers[request.keeper.data] = request.keeper.unpack()
         call: Call = request.call.unpack()
+        _Here.comparison.check()
         _stand_in_for_main(call.assets)
     except BaseException as error:  # noqa: BLE001 - the user's modules may raise anything
         return _failed(describe(error))
