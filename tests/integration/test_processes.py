@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from importlib import util
+from importlib import import_module, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +19,17 @@ from flowstone import Asset, Context, asset
 from flowstone.core.dag import AssetGraph
 from flowstone.runner.executors.base import ABSENT
 from flowstone.runner.executors.processes import Processes
+from flowstone.runner.executors.texts import texts
 from flowstone.runner.failure import Failure
 from flowstone.runner.step import Lost, Made
 from flowstone.runner.versions import Input
 from flowstone.values import Keeper, ValueStore
 from tests.integration import process_assets as assets
-from tests.unit.jobs import at_work, value
+from tests.unit.jobs import Desk, at_work, value
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.unit.jobs import Desk
+    from collections.abc import AsyncIterator, Iterator
+    from types import ModuleType
 
 pytestmark = pytest.mark.anyio
 
@@ -41,11 +41,24 @@ def keeper(tmp_path: Path) -> Keeper:
     return Keeper(ValueStore(tmp_path / "values"), run_id="run")
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One loop for all of these tests, so that they can share a process."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def warm() -> AsyncIterator[Processes]:
+    """One process, for one call after the other; starting it takes long."""
+    processes = Processes(1)
+    processes.start(asyncio.get_running_loop())
+    yield processes
+    await processes.close()
+
+
 @pytest.fixture
-async def desk(keeper: Keeper) -> AsyncIterator[Desk]:
-    """One process, for one call after the other."""
-    async with at_work(Processes(1), keeper) as desk:
-        yield desk
+def desk(warm: Processes, keeper: Keeper) -> Desk:
+    return Desk(warm, keeper)
 
 
 def open_descriptors() -> int:
@@ -184,6 +197,7 @@ async def test_an_exception_that_can_t_be_rebuilt_has_a_stand_in(desk: Desk) -> 
     ("how", "told"),
     [
         ("exit", "ended with exit code 3"),
+        ("after a fork", "ended with exit code 4"),
         ("killed", "was killed by SIGKILL, perhaps for want of memory"),
         ("fault", "was killed by SIGSEGV"),
     ],
@@ -199,7 +213,7 @@ async def test_the_death_of_a_process_fails_its_call_alone(desk: Desk, how: str,
 async def test_a_process_that_dies_between_two_calls_is_replaced(desk: Desk) -> None:
     first = await desk.value(assets.pid)
     os.kill(first, signal.SIGKILL)
-    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
     assert await desk.value(assets.pid) != first
 
 
@@ -251,17 +265,18 @@ async def test_what_can_t_be_pickled_is_told(desk: Desk) -> None:
 
 
 async def test_new_processes_have_the_setting_of_the_first_job(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FLOWSTONE_TEST", "first")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    first = await desk.value(assets.setting)
-    assert first == (str(tmp_path), "first", str(tmp_path), sys.argv)
-    monkeypatch.setenv("FLOWSTONE_TEST", "second")
-    monkeypatch.chdir(ROOT)
-    await desk.failure(assets.dies, how="exit")
-    assert await desk.value(assets.setting) == first
+    async with at_work(Processes(1), keeper) as desk:
+        first = await desk.value(assets.setting)
+        assert first == (str(tmp_path), "first", str(tmp_path), sys.argv)
+        monkeypatch.setenv("FLOWSTONE_TEST", "second")
+        monkeypatch.chdir(ROOT)
+        await desk.failure(assets.dies, how="exit")
+        assert await desk.value(assets.setting) == first
 
 
 async def test_a_process_starts_no_others(desk: Desk) -> None:
@@ -289,18 +304,49 @@ def here() -> str:
 '''
 
 
-async def test_a_module_is_imported_from_the_file_it_has_here(desk: Desk, tmp_path: Path) -> None:
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[ModuleType]:
+    """A module of this file, imported."""
     file = tmp_path / "apart.py"
     file.write_text(FILE)
     spec = util.spec_from_file_location("apart", file)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["apart"] = util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        assert await desk.value(module.here) == f"apart {file}"
-    finally:
-        del sys.modules["apart"]
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["apart"]
+
+
+async def test_a_module_is_imported_from_the_file_it_has_here(
+    keeper: Keeper, apart: ModuleType
+) -> None:
+    async with at_work(Processes(1), keeper) as desk:
+        assert await desk.value(apart.here) == f"apart {apart.__file__}"
+
+
+@pytest.fixture
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A module that was edited after it was imported, and its text looked at, as planning does."""
+    file = tmp_path / "edited.py"
+    file.write_text(FILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = import_module("edited")
+    assert texts()["edited"]
+    file.write_text(FILE.replace("__name__", "'edited'"))
+    yield module
+    del sys.modules["edited"]
+
+
+async def test_a_module_that_was_edited_after_its_import_is_refused(
+    keeper: Keeper, edited: ModuleType
+) -> None:
+    async with at_work(Processes(1), keeper) as desk:
+        for _ in range(2):
+            failure = await desk.failure(edited.here)
+            assert failure.type == "flowstone.errors.DefinitionError"
+            assert "module 'edited' was edited after it was imported here" in failure.message
+        assert (await desk.failure(assets.pid)).type == "flowstone.errors.DefinitionError"
 
 
 SCRIPT = """
