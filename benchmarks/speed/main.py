@@ -149,7 +149,7 @@ def main() -> int:
     chosen = [
         case
         for case in cases(smoke=options.smoke)
-        if not options.only or case.workload in options.only
+        if (not options.only or case.workload in options.only) and case.size <= options.largest
     ]
     with _folder() as folder, database.served(folder / "server", options.dsn) as url:
         database.prepare(url, folder / "server")
@@ -175,6 +175,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__)
     parser.add_argument("--only", type=_listed, metavar="W3,...", help="some of the workloads")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
+    parser.add_argument(
+        "--largest", type=int, default=1_000_000, metavar="N", help="leave out what is larger"
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, one round")
     parser.add_argument(
         "--peers",
