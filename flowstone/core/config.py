@@ -84,7 +84,9 @@ class Config:
     def secrets(self) -> list[str]:
         """The texts that are secret, to be masked wherever they turn up."""
         hidden = [self.values.get(name) for name, shown in self.shown.items() if shown == MASK]
-        bare = [each.get_secret_value() if is_secret("", each) else each for each in hidden]
+        bare = [
+            each.get_secret_value() if isinstance(each, _SECRET_TYPES) else each for each in hidden
+        ]
         return [each for each in bare if isinstance(each, str)]
 
 

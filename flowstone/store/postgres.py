@@ -155,8 +155,7 @@ class PostgresStore:
     async def current(
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
-<<<<<<< HEAD
-        key = [list(asset_names), *_given(partition)]
+        key = [array(asset_names), *_given(partition)]
         async with self._cursor(reading=True) as cursor:
             light = cursor.connection.cursor(binary=True, row_factory=tuple_row)
             await light.execute(self._queries.current(partition), key)
@@ -165,11 +164,6 @@ class PostgresStore:
     async def inputs(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, Any]]:
         found = await self._all(self._queries.inputs, [list(ids)])
         return {row["id"]: row["inputs"] for row in found}
-=======
-        key = [array(asset_names), *_given(partition)]
-        found = await self._all(self._queries.current(partition), key)
-        return {row.pop("current_name"): rows.materialization(row) for row in found}
->>>>>>> store
 
     async def history(
         self, wanted: Collection[tuple[str, str]], partition: str | None = None

@@ -185,17 +185,21 @@ class TestPools:
         assert result.ok
 
     async def test_waiting_for_a_place_is_told(self, opened: Flowstone) -> None:
-        told: list[Event] = []
+        waiting: list[StepWaiting] = []
+        heard = anyio.Event()
 
         async def busy() -> int:
-            while not any(isinstance(each, StepWaiting) for each in told):
-                await anyio.sleep(0.005)
+            await heard.wait()
             return 1
 
+        def listener(event: Event) -> None:
+            if isinstance(event, StepWaiting):
+                waiting.append(event)
+                heard.set()
+
         assets = [pinned(f"a{n}", busy, pool="gpu") for n in range(2)]
-        await opened.materialize(assets=assets, pools={"gpu": 1}, on_event=told.append)
-        (waiting,) = (each for each in told if isinstance(each, StepWaiting))
-        assert waiting.pool == "gpu"
+        await opened.materialize(assets=assets, pools={"gpu": 1}, on_event=listener)
+        assert [each.pool for each in waiting] == ["gpu"]
 
     async def test_a_pool_without_a_size_is_told_before_anything_runs(
         self, opened: Flowstone

@@ -104,19 +104,17 @@ async def test_stored_values_go_by_reference_both_ways(desk: Desk, keeper: Keepe
     assert keeper.load(assets.ends.outputs["high"], high.saved.pointer) == 2
 
 
-async def test_an_object_at_hand_is_read_from_its_file(desk: Desk, keeper: Keeper) -> None:
+async def test_a_stored_input_is_read_from_its_file(desk: Desk, keeper: Keeper) -> None:
     saved = keeper.save(assets.zeros, assets.zeros())
     assert saved.pointer.inline is None
-    unpicklable = threading.Lock()  # stands for the object: it would fail, if it were sent
-    taken = Input(assets.zeros, saved.pointer, unpicklable)
+    taken = Input(assets.zeros, saved.pointer)
     assert await desk.value(assets.looked_at, zeros=taken) == (1_600_000, False)
 
 
 async def test_values_that_are_not_kept_are_pickled(desk: Desk) -> None:
     numbers = await desk.value(assets.unkept, start=5)
     assert np.array_equal(numbers, np.arange(5, 200_005))
-    taken = Input(assets.unkept, None, numbers)
-    assert await desk.value(assets.looked_at, zeros=taken) == (1_600_000, False)
+    assert await desk.value(assets.looked_at, zeros=numbers) == (1_600_000, False)
 
 
 async def test_a_lost_input_is_told(desk: Desk, keeper: Keeper) -> None:
@@ -169,7 +167,7 @@ async def test_functions_and_classes_of_function_bodies_go_by_value(
     first = await desk.value(local, number=1)
     assert type(first) is Local
     assert first.number == 11
-    kept = made(await desk.submit(listed, local=Input(local, None, first)))
+    kept = made(await desk.submit(listed, local=first))
     assert kept.saved is not None
     assert kept.data_version == keeper.save(listed, [assets.Row("local", 11)]).data_version
     assert keeper.load(listed, kept.saved.pointer) == [assets.Row("local", 11)]

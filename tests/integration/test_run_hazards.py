@@ -93,7 +93,7 @@ class _Committing(MemoryStore):
         self.committed: dict[str, str] = {}
 
     @contextlib.asynccontextmanager
-    async def journal(self, run_id: str) -> AsyncIterator[JournalSession]:
+    async def journal(self, run_id: str) -> AsyncIterator[Any]:
         async with super().journal(run_id) as session:
             yield _SlowSession(session, self.committed)
 
