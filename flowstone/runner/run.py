@@ -110,8 +110,8 @@ class _Execution:
         self._ledger = Ledger(self._run, self._journal, tools.tell)
         self._report = Report(self._run, self._ledger.endings, drafts=self._ledger.rows)
         self._course = Course(plan, self._ledger, self._report, self._offer)
-        self._claims = Claims(self._course, tools.store, self._claimed, self._spawn)
-        self._pools = Pools(self._course, tools.store, tools.pools, self._admitted, self._spawn)
+        self._claims = Claims(self._course, tools.store, self._has_claim, self._spawn)
+        self._pools = Pools(self._course, tools.store, tools.pools, self._has_place, self._spawn)
         self._resources = Resources(plan.request.graph.resources, self._report.unclosed)
         self._steps = Steps(
             self._course,
@@ -171,9 +171,9 @@ class _Execution:
         """The steps that will run as far as is known."""
         for number, planned in enumerate(self._plan):
             step = self._course.step(number)
-            if planned.action == "materialize" and not step.may_cut_off:
-                if self._claims.has(planned.name):
-                    yield planned
+            is_certain = planned.action == "materialize" and not step.may_cut_off
+            if is_certain and self._claims.has(planned.name):
+                yield planned
 
     async def _go(self, answers: Sequence[Claim]) -> None:
         self._journal.on_room = self._moved
@@ -239,16 +239,21 @@ class _Execution:
 
     def _offer(self, number: int) -> None:
         """A call may be made as far as this run is concerned."""
-        if not self._claims.must_wait(number):
-            self._claimed(number)
+        if not self._claims.must_wait(number) and not self._pools.must_wait(number):
+            self._admit(number)
 
-    def _claimed(self, number: int) -> None:
-        """No other run makes it meanwhile."""
+    def _has_claim(self, number: int) -> None:
+        """No other run makes it any more."""
         if not self._pools.must_wait(number):
-            self._admitted(number)
+            self._has_place(number)
 
-    def _admitted(self, number: int) -> None:
-        """There is a place in its pool: it goes to the lane of its executor."""
+    def _has_place(self, number: int) -> None:
+        """There is a place in its pool, if it has one."""
+        self._admit(number)
+        self._moved()
+
+    def _admit(self, number: int) -> None:
+        """It goes to the lane of its executor."""
         asset = self._course.calls[number].asset
         quick = self._steps.is_quick(number)
         self._lanes.of(asset).add(number, quick=quick, first=asset.policy.pool is not None)
