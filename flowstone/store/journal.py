@@ -43,6 +43,7 @@ class PostgresJournal:
         self._pool, self._queries, self._recording = pool, queries, recording
         self._run_id = run_id
         self._number: int | None = None
+        self._turn = queries.next_batch(run_id)
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,7 +87,7 @@ class PostgresJournal:
 
     async def _takes_turn(self, conn: AsyncConnection[Any], number: int) -> bool:
         """Whether the batch is to be written; not if it is in already."""
-        cursor = await conn.execute(self._queries.next_batch(self._run_id, number))
+        cursor = await conn.execute((b"%d" % number).join(self._turn))
         while cursor.nextset():
             pass
         if cursor.rowcount == 1:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import functools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from flowstone.core.records import Claim, LineageEdge, Materialization
+from flowstone.core.records import LineageEdge, Materialization
 from flowstone.core.status import OPEN, TRANSITIONS, may_follow
 from flowstone.core.text import clean
 from flowstone.errors import (
@@ -16,21 +15,21 @@ from flowstone.errors import (
     NotFoundError,
     RunActiveError,
     RunEndedError,
-    RunLostError,
     StoreError,
 )
 from flowstone.ids import materialization_id
 from flowstone.store import rows
-from flowstone.store.base import LEASE_SECONDS
-from flowstone.store.pools import CATCH_UP_SECONDS, admitted
+from flowstone.store.memory_claims import MemoryClaims
 
 if TYPE_CHECKING:
+    import datetime as dt
     import uuid
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
-    from flowstone.core.records import Act, Decision, Draft, Run, StepLog
+    from flowstone.core.records import Act, Claim, Decision, Draft, Run, StepLog
     from flowstone.core.status import Status
     from flowstone.store.base import Definitions, Told
+    from flowstone.store.memory_claims import MemoryHeart
 
 
 class MemoryStore:
@@ -49,14 +48,8 @@ class MemoryStore:
         self._texts: dict[str, str] = {}
         self._acts: list[Act] = []
         self._runs: dict[str, Run] = {}
-        self._leases: dict[str, dt.datetime] = {}
-        self._cancelled: set[str] = set()
-        self._hearts: dict[str, Callable[[Told], object]] = {}
-        self._claims: dict[rows.Key, str] = {}
-        self._fences: Counter[rows.Key] = Counter()
-        self._slots: dict[tuple[str, str, str, str | None], None] = {}
-        self._next_at: dict[str, dt.datetime] = {}
         self._logs: list[StepLog] = []
+        self._claims = MemoryClaims(clock)
 
     @property
     def conninfo(self) -> str | None:
@@ -118,7 +111,7 @@ class MemoryStore:
         values = rows.filled(status, columns, present)
         if not may_follow(present.status, status):
             raise IllegalTransitionError(present.status, status, TRANSITIONS[present.status])
-        if self._alive(present.run_id):
+        if self._claims.is_alive(present.run_id):
             msg = (
                 f"materialization {id} belongs to run {present.run_id}, which is alive;"
                 f" only that run writes it"
@@ -206,20 +199,20 @@ class MemoryStore:
     ) -> list[Claim]:
         self._close_dead_runs()
         self._runs[run.run_id] = run
-        self._lease(run.run_id)
+        self._claims.lease(run.run_id)
         self._take_down(run.run_id, drafts, decisions)
         return await self.claim(run.run_id, claims, run.partition)
 
     async def claim(
         self, run_id: str, names: Collection[str], partition: str | None
     ) -> list[Claim]:
-        self._require_lease(run_id)
-        self._close_dead_runs(run_id)
-        return [self._claim(run_id, (name, partition)) for name in sorted(set(names))]
+        self._require(run_id)
+        keys = [(name, partition) for name in sorted(set(names))]
+        return [self._claims.claim(run_id, key, self._current.get(key)) for key in keys]
 
     async def release(self, run_id: str, names: Collection[str], partition: str | None) -> None:
         for name in names:
-            self._free(run_id, (name, partition))
+            self._claims.free(run_id, (name, partition))
 
     async def take_slots(
         self,
@@ -231,40 +224,28 @@ class MemoryStore:
         *,
         interval: float | None = None,
     ) -> list[str]:
-        self._require_lease(run_id)
-        self._close_dead_runs(run_id)
-        within = [slot for slot in self._slots if slot[0] == pool]
-        asked = [name for name in wanted if (pool, run_id, name, partition) not in within]
-        since = self._since(pool)
-        entering = asked[: admitted(size, len(within), interval, since)]
-        if entering and interval:
-            caught_up = min(since, CATCH_UP_SECONDS)
-            ahead = dt.timedelta(seconds=interval * len(entering) - caught_up)
-            self._next_at[pool] = self._clock() + ahead
-        self._slots |= {(pool, run_id, name, partition): None for name in entering}
-        return [name for name in wanted if (pool, run_id, name, partition) in self._slots]
+        self._require(run_id)
+        slots = [(pool, run_id, name, partition) for name in wanted]
+        return [slot[2] for slot in self._claims.enter(pool, size, slots, interval)]
 
     async def free_slots(
         self, run_id: str, pool: str, names: Collection[str], partition: str | None
     ) -> None:
         for name in names:
-            self._slots.pop((pool, run_id, name, partition), None)
+            self._claims.leave(run_id, (name, partition), pool)
 
     def heart(self, run_id: str, told: Callable[[Told], None]) -> MemoryHeart:
-        self._hearts[run_id] = told
-        return MemoryHeart(functools.partial(self._renew, run_id), run_id, self._hearts)
+        return self._claims.heart(run_id, told)
 
     async def beat(self, run_id: str) -> bool:
-        if not self._renew(run_id):
-            raise _lost(run_id)
-        return run_id in self._cancelled
+        self._claims.require(run_id)
+        self._claims.lease(run_id)
+        return self._claims.is_cancelled(run_id)
 
     async def cancel_run(self, run_id: str) -> None:
         self._close_dead_runs()
-        if run_id not in self._leases:
+        if not self._claims.cancel(run_id):
             raise RunEndedError(f"run {run_id} is over: {(await self.get_run(run_id)).status}")
-        self._cancelled.add(run_id)
-        self._hearts.get(run_id, _nobody)("cancel")
 
     @contextlib.asynccontextmanager
     async def journal(self, run_id: str) -> AsyncIterator[MemoryJournal]:
@@ -276,8 +257,8 @@ class MemoryStore:
         self._write_batch(run_id, drafts, decisions, ())
 
     async def finish_run(self, run: Run) -> None:
-        self._require_lease(run.run_id)
-        self._give_up(run.run_id)
+        self._claims.require(run.run_id)
+        self._claims.give_up(run.run_id)
         self._runs[run.run_id] = run
 
     async def logs(self, run_id: str, asset_name: str | None = None) -> list[StepLog]:
@@ -320,7 +301,7 @@ class MemoryStore:
         decisions: Sequence[Decision],
         logs: Sequence[StepLog],
     ) -> None:
-        self._require_lease(run_id)
+        self._claims.require(run_id)
         self._take_down(run_id, drafts, decisions)
         self._logs += [log.model_copy(update={"lines": clean(log.lines)}) for log in logs]
 
@@ -329,7 +310,7 @@ class MemoryStore:
     ) -> None:
         successes = [draft for draft in drafts if draft.status == "success"]
         for draft in successes:
-            holder = self._holder((draft.asset_name, draft.partition))
+            holder = self._claims.holder((draft.asset_name, draft.partition))
             if holder not in (None, run_id):
                 raise rows.claimed(draft.asset_name, str(holder))
         new = rows.new_code(successes, set())
@@ -339,45 +320,9 @@ class MemoryStore:
         for key, made in rows.ends(drafts, decisions).items():
             if made is not None:
                 self._current[key] = made
-            self._free(run_id, key)
-            for slot in [slot for slot in self._slots if slot[1:] == (run_id, *key)]:
-                del self._slots[slot]
+            self._claims.free(run_id, key)
+            self._claims.leave(run_id, key)
         self._decisions += decisions
-
-    def _claim(self, run_id: str, key: rows.Key) -> Claim:
-        holder = self._holder(key)
-        granted = holder in (None, run_id)
-        if granted:
-            self._claims[key] = run_id
-            self._fences[key] += 1
-        holds = run_id if granted else holder
-        current, fence = self._current.get(key), self._fences[key]
-        return Claim(key[0], holds, current, fence, granted=granted)
-
-    def _holder(self, key: rows.Key) -> str | None:
-        holder = self._claims.get(key)
-        return holder if holder in self._leases else None
-
-    def _free(self, run_id: str, key: rows.Key) -> None:
-        if self._claims.get(key) == run_id:
-            del self._claims[key]
-
-    def _since(self, pool: str) -> float:
-        next_at = self._next_at.get(pool)
-        return (
-            (self._clock() - next_at).total_seconds() if next_at is not None else CATCH_UP_SECONDS
-        )
-
-    def _renew(self, run_id: str) -> bool:
-        if run_id not in self._leases:
-            return False
-        self._lease(run_id)
-        return True
-
-    def _give_up(self, run_id: str) -> None:
-        del self._leases[run_id]
-        self._cancelled.discard(run_id)
-        self._slots = {slot: None for slot in self._slots if slot[1] != run_id}
 
     def _write(self, drafts: Sequence[Draft]) -> None:
         moment = self._clock()
@@ -418,22 +363,14 @@ class MemoryStore:
             msg = "this run has a row for that asset and partition already"
             raise StoreError(msg)
 
-    def _lease(self, run_id: str) -> None:
-        self._leases[run_id] = self._clock() + dt.timedelta(seconds=LEASE_SECONDS)
-
-    def _alive(self, run_id: str) -> bool:
-        return run_id in self._leases and self._leases[run_id] > self._clock()
-
-    def _require_lease(self, run_id: str) -> None:
-        if run_id not in self._leases:
-            raise _lost(run_id)
+    def _require(self, run_id: str) -> None:
+        """A lease, and whoever is dead out of the way."""
+        self._claims.require(run_id)
+        self._close_dead_runs(run_id)
 
     def _close_dead_runs(self, but: str = "") -> None:
         moment = self._clock()
-        dead = [run_id for run_id, until in self._leases.items() if until < moment]
-        for run_id in (run_id for run_id in dead if run_id != but):
-            self._give_up(run_id)
-            self._hearts.pop(run_id, _nobody)("lost")
+        for run_id in self._claims.bury(but):
             closed = {"status": "failed", "completed_at": moment}
             self._runs[run_id] = self._runs[run_id].model_copy(update=closed)
             for row in list(self._rows.values()):
@@ -446,22 +383,6 @@ class MemoryStore:
                         "error_message": "the run ended without a word",
                     }
                     self._rows[row.id] = row.model_copy(update=end)
-
-
-class MemoryHeart:
-    """A ``Heart`` without a thread: who asks whether it is trusted renews the lease."""
-
-    def __init__(
-        self, renew: Callable[[], bool], run_id: str, hearts: dict[str, Callable[[Told], object]]
-    ) -> None:
-        self._renew, self._run_id, self._hearts = renew, run_id, hearts
-
-    @property
-    def trusted(self) -> bool:
-        return self._renew()
-
-    def stop(self) -> None:
-        self._hearts.pop(self._run_id, None)
 
 
 class MemoryJournal:
@@ -480,14 +401,6 @@ class MemoryJournal:
         logs: Sequence[StepLog] = (),
     ) -> None:
         self._write(drafts, decisions, logs)
-
-
-def _nobody(told: Told) -> None:
-    """There is no heart to tell."""
-
-
-def _lost(run_id: str) -> RunLostError:
-    return RunLostError(f"run {run_id} was taken for dead by another process; run again")
 
 
 def _age(row: Materialization) -> tuple[dt.datetime, uuid.UUID]:

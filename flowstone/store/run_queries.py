@@ -147,20 +147,22 @@ class RunQueries(Queries):
     def written(self) -> bytes:
         return self._compose("SELECT written FROM {runs} WHERE run_id = %s")
 
-    def next_batch(self, run_id: str, number: int) -> bytes:
-        """One round trip that takes the turn of a batch; the last statement counts.
+    def next_batch(self, run_id: str) -> tuple[bytes, bytes, bytes]:
+        """One round trip that takes the turn of a batch; its number goes between the parts.
 
-        Whoever takes the same turn waits here until the other one has committed or failed.
+        The last statement counts. Whoever takes the same turn waits there until the other one has
+        committed or failed.
         """
-        statement: LiteralString = (
+        start: LiteralString = (
             "; WITH held AS (SELECT run_id FROM {leases} WHERE run_id = {run_id} FOR KEY SHARE)"
-            " UPDATE {runs} r SET written = {number} FROM held"
-            " WHERE r.run_id = held.run_id AND r.written = {number} - 1"
+            " UPDATE {runs} r SET written = "
         )
-        composed = sql.SQL(_IDLE + statement).format(
-            **self._tables, run_id=sql.Literal(run_id), number=sql.Literal(number)
+        end: LiteralString = " FROM held WHERE r.run_id = held.run_id AND r.written + 1 = "
+        first, middle = (
+            sql.SQL(part).format(**self._tables, run_id=sql.Literal(run_id)).as_bytes()
+            for part in (_IDLE + start, end)
         )
-        return composed.as_bytes()
+        return first, middle, b""
 
     def claim(self, partition: str | None) -> bytes:
         """Parameters: names, sorted, the partition, the run, and runs known to hold nothing.

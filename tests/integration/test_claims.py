@@ -10,6 +10,7 @@ import pytest
 from flowstone.core.records import Decision, Draft, Run, StepLog
 from flowstone.errors import NotFoundError, RunActiveError, RunEndedError, RunLostError
 from flowstone.ids import materialization_id
+from flowstone.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from flowstone.store.base import MaterializationStore
@@ -275,3 +276,25 @@ class TestJournal:
             with pytest.raises(RunLostError):
                 await session.write([over("b", "r1")])
         assert not await store.exists("b")
+
+
+async def test_in_memory_the_dead_are_taken_over_on_the_clock_that_is_given() -> None:
+    moments = [dt.datetime(2026, 1, 1, tzinfo=dt.UTC)]
+    store = MemoryStore(clock=lambda: moments[-1])
+    told: list[str] = []
+    row = draft("a", "r1")
+    await store.start_run(run("r1"), [row], claims=["a"])
+    await store.start_run(run("alive"), [])
+    store.heart("r1", told.append)
+    heart = store.heart("alive", told.append)
+    for seconds in (20, 31):
+        moments.append(moments[0] + dt.timedelta(seconds=seconds))
+        assert heart.trusted
+        (claim,) = await store.claim("alive", ["a"], None)
+        assert claim.granted == (seconds > 30)
+    assert told == ["lost"]
+    assert (await store.get("a")).status == "cancelled"
+    with pytest.raises(RunLostError):
+        await store.write("r1", [over("a", "r1")])
+    await store.cancel_run("alive")
+    assert told == ["lost", "cancel"]
