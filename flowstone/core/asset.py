@@ -132,10 +132,7 @@ class Asset(Displayed, Generic[P, R]):
             self.problems.append(no_name(self.name, self.place))
         if description is not None or tags or owners or group is not None:
             self._describe(description, tags, group, owners)
-        by_parameter = deps if deps and isinstance(deps, Mapping) else {}
-        if depends_on or (deps and not by_parameter):
-            self._read_extra(depends_on, () if by_parameter else deps)
-        self.parameters: tuple[Parameter, ...] = self._read_signature(by_parameter)
+        self.parameters: tuple[Parameter, ...] = self._read_needs(depends_on, deps)
         self.edges: list[tuple[str, str]] = []
         self.depends_on: list[str] = self._needs()
         if not keep or share or validate is not None or io is not Asset.io:
@@ -393,6 +390,16 @@ class Asset(Displayed, Generic[P, R]):
             raise unknown_option(unknown[0], _OWN_OPTIONS)
         self.policy, told = read_policy(options)
         self._wrong([*told, *rules.unendable(self.policy, is_async=self.is_async)])
+
+    def _read_needs(
+        self,
+        depends_on: Iterable[AnyAsset | str],
+        deps: Iterable[AnyAsset | str] | Mapping[str, AnyAsset | str],
+    ) -> tuple[Parameter, ...]:
+        by_parameter = deps if deps and isinstance(deps, Mapping) else {}
+        if depends_on or (deps and not by_parameter):
+            self._read_extra(depends_on, () if by_parameter else deps)
+        return self._read_signature(by_parameter)
 
     def _read_extra(self, *given: Iterable[AnyAsset | str]) -> None:
         for source in itertools.chain(*map(_listed, given)):
