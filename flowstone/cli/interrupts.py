@@ -67,11 +67,11 @@ class Interrupts:
         if stop is None or stop.how == "now":
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         if stop.how is None:
-            self._say(_GENTLY)
             stop.gently()
+            self._say(_GENTLY)
         else:
-            self._say(_NOW)
             stop.now()
+            self._say(_NOW)
 
 
 #: Those of this process.

@@ -46,6 +46,17 @@ WAITING = """
 """
 
 
+FAR = """
+    from flowstone import Context, asset
+
+    @asset(executor="process")
+    def far(context: Context) -> int:
+        print("printed far away")
+        context.logger.info("logged far away", rows=3)
+        return 1
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path, database_18: str) -> Project:
     project = Project(tmp_path, {"FLOWSTONE_DATABASE_URL": database_18})
@@ -208,6 +219,14 @@ class TestLogs:
         assert [each["asset_name"] for each in document] == ["orders", "revenue"]
         assert [line["text"] for line in document[0]["lines"]] == ["begun", "few", "rows"]
         assert document[1]["left_out"] > 0
+
+    def test_what_a_process_prints_is_kept_too(self, project: Project) -> None:
+        project.write("far.py", FAR)
+        run = project.flowstone("run", "far.py")
+        assert (run.code, "printed far away" in run.err) == (0, True)
+        logs = project.flowstone("logs", "last", "far").out.splitlines()
+        assert logs[1].endswith("  printed far away")
+        assert logs[2].endswith("  logged far away rows=3")
 
     async def test_an_asset_without_any_is_told_from_one_that_is_unknown(
         self, project: Project, database_18: str

@@ -703,3 +703,15 @@ class TestInputPaths:
         shown = config_of(list[InputPath], paths).shown["x"]
         assert shown.startswith("data/0.csv, data/1.csv, ")
         assert len(shown) <= 256
+
+
+def test_a_config_knows_the_texts_that_are_secret() -> None:
+    written = SecretStr("one")
+
+    @asset
+    def made(code: SecretStr = written, token: str = "two", size: int = 3) -> int:  # noqa: S107 - no real ones
+        return size
+
+    config = resolve(AssetGraph([made]), {})["made"]
+    assert sorted(config.secrets) == ["one", "two"]
+    assert Config().secrets == []

@@ -35,6 +35,7 @@ from flowstone.runner.executors.worker import (
     is_worker,
 )
 from flowstone.runner.failure import Failure, describe
+from flowstone.runner.output import capturing
 from flowstone.runner.step import Lost, Made
 from flowstone.runner.versions import Input
 
@@ -188,7 +189,8 @@ class _Elsewhere:
             return describe(DefinitionError(f"{msg}; use executor='thread'"))
         try:
             self._wire.send_packed(request)
-            outcome = _outcome(self._answer(logger))
+            with capturing(job.output):
+                outcome = _outcome(self._answer(logger))
         except (EOFError, OSError):
             msg = f"{job.label}: its process {self._end()}"
             return describe(WorkerDiedError(msg))
