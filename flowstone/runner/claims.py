@@ -72,7 +72,7 @@ class Claims:
 
     def must_wait(self, number: int) -> bool:
         """Whether a ready step has to wait for another run; it will be passed on later."""
-        if not self._missing:
+        if not (self._missing or self._course.lost):
             return False
         names = self._names(number)
         held_elsewhere = [name for name in names if name in self._missing]
@@ -88,25 +88,37 @@ class Claims:
         self._gate.leave()
 
     def _names(self, number: int) -> list[str]:
+        """What a call makes, as far as this run is to claim it."""
         course = self._course
-        names = (course.calls[each].name for each in course.open_along(number))
-        return [name for name in names if name in self._planned]
+        steps = [course.step(each) for each in course.open_along(number)]
+        for step in steps:
+            if step.name in course.lost and step.name not in self._planned:
+                self._planned[step.name] = _recorded(step)
+                self._missing[step.name] = None
+        return [step.name for step in steps if step.name in self._planned]
 
     async def _ask(self, numbers: Sequence[int]) -> Collection[int]:
-        """Ask for the claims of steps that are ready, and give up those of what needs them."""
-        wanted = {number: self._names(number) for number in numbers}
-        missing = {name for names in wanted.values() for name in names if name in self._missing}
-        await self._give_up_below(numbers)
-        await self.take_in(await self._store.claim(self._run.run_id, missing, self._run.partition))
-        return [n for n, names in wanted.items() if not any(map(self._missing.__contains__, names))]
+        """Ask for all claims of calls that are ready; nothing is held while others are waited for.
 
-    async def _give_up_below(self, numbers: Iterable[int]) -> None:
+        So what needs them gives up its own claims, and so does a call that got only some.
+        """
         course = self._course
         below = {course.calls[each].name for each in course.below(numbers)}
-        held = sorted(below & self._planned.keys() - self._missing.keys())
-        if held:
-            self._missing.update(dict.fromkeys(held))
-            await self._store.release(self._run.run_id, held, self._run.partition)
+        await self._give_up(below & self._planned.keys() - self._missing.keys())
+        wanted = {number: self._names(number) for number in numbers}
+        names = {name for of_call in wanted.values() for name in of_call}
+        await self.take_in(await self._store.claim(self._run.run_id, names, self._run.partition))
+        waiting = [
+            n for n, of_call in wanted.items() if not self._missing.keys().isdisjoint(of_call)
+        ]
+        held = {name for number in waiting for name in wanted[number]} - missing
+        await self._give_up(held)
+        return [number for number in numbers if number not in waiting]
+
+    async def _give_up(self, names: Collection[str]) -> None:
+        if names:
+            self._missing.update(dict.fromkeys(names))
+            await self._store.release(self._run.run_id, sorted(names), self._run.partition)
 
     async def _look_again(self, names: Sequence[str]) -> None:
         """Something became current since the plan: it may be what these steps would make."""

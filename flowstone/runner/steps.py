@@ -89,6 +89,7 @@ class Steps:
         #: Set when nothing is to begin any more.
         self.stopping = anyio.Event()
         self._on_begun, self._on_ended = guarded(self._begun), guarded(self._ended)
+        self._on_committed = guarded(self._after)
         self._on_comparing = guarded(self._comparing_begun)
         self._on_compared = guarded(self._comparing_ended)
         self._partition, self._spawn, self._moved = partition, spawn, moved
@@ -357,7 +358,7 @@ class Steps:
             self._ledger.told(draft, each)
             self._hold(turn.step, draft, each, itself=draft is whole)
             if self._is_strict(turn.step):
-                self._ledger.then(functools.partial(self._after, turn.number))
+                self._ledger.then(functools.partial(self._on_committed, turn.number))
             else:
                 self._course.done(turn.number)
         self._moved()

@@ -94,18 +94,23 @@ class LoopExecutor:
         since = time.monotonic()
         try:
             while self._jobs and self._running < self.size:
-                job = self._jobs.popleft()
-                self._running += 1
-                try:
-                    outcome = await self._call(job)
-                finally:
-                    self._running -= 1
-                job.ended(job, outcome)
+                await self._do(self._jobs.popleft())
                 if time.monotonic() - since > TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
                     since = time.monotonic()
+        except anyio.get_cancelled_exc_class():
+            self._jobs.clear()  # the run is stopped: no other worker is to begin them
+            raise
         finally:
             self._leave()
+
+    async def _do(self, job: Job) -> None:
+        self._running += 1
+        try:
+            outcome = await self._call(job)
+        finally:
+            self._running -= 1
+        job.ended(job, outcome)
 
     async def _call(self, job: Job) -> Outcome:
         job.started_at = now()
