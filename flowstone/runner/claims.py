@@ -108,11 +108,9 @@ class Claims:
         wanted = {number: self._names(number) for number in numbers}
         names = {name for of_call in wanted.values() for name in of_call}
         await self.take_in(await self._store.claim(self._run.run_id, names, self._run.partition))
-        waiting = [
-            n for n, of_call in wanted.items() if not self._missing.keys().isdisjoint(of_call)
-        ]
-        held = {name for number in waiting for name in wanted[number]} - missing
-        await self._give_up(held)
+        missing = self._missing.keys()
+        waiting = {n for n, of_call in wanted.items() if not missing.isdisjoint(of_call)}
+        await self._give_up({name for number in waiting for name in wanted[number]} - missing)
         return [number for number in numbers if number not in waiting]
 
     async def _give_up(self, names: Collection[str]) -> None:
