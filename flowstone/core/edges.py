@@ -51,14 +51,19 @@ def mismatches(assets: Mapping[str, AnyAsset]) -> list[EdgeTypeError]:
     texts is compared twice.
     """
     edges = _Edges(assets)
-    found = [
-        edges.mismatch(asset, parameter)
-        for asset in assets.values()
-        if asset.maker is None or asset.place_among_outputs == 0  # the first speaks for all
-        for parameter in asset.parameters
-        if parameter.annotation is not EMPTY and parameter.kind == "dependency"
-    ]
-    return [error for error in found if error is not None]
+    found: list[EdgeTypeError] = []
+    for asset in assets.values():
+        if asset.maker is not None and asset.place_among_outputs:
+            continue  # the first speaks for all
+        for parameter in asset.parameters:
+            wanted = parameter.annotation
+            if wanted is EMPTY or parameter.kind != "dependency":
+                continue
+            name = parameter.name if parameter.source is None else parameter.asset
+            if type(wanted) is not type or edges.written(name) is not wanted:
+                error = edges.mismatch(asset, parameter, name)
+                found += [error] if error else []
+    return found
 
 
 class _Edges:
@@ -66,30 +71,35 @@ class _Edges:
 
     def __init__(self, assets: Mapping[str, AnyAsset]) -> None:
         self._assets = assets
-        self._written: dict[str, tuple[Any, int]] = {}
+        self._written: dict[str, Any] = {}
+        self._scopes: dict[str, int] = {}
         self._known: dict[Any, str] = {}
 
-    def mismatch(self, asset: AnyAsset, parameter: Parameter) -> EdgeTypeError | None:
-        """The error of one dependency, if it has one."""
-        wanted = parameter.annotation
-        name = parameter.name if parameter.source is None else parameter.asset
-        written, there = self._written.get(name) or self._look_up(name)
-        if written is wanted and type(wanted) is type:
-            return None
-        here = (self._written.get(asset.name) or self._look_up(asset.name))[1]
-        if here == there and type(wanted) is str and written == wanted:
-            return None
+    def written(self, name: str) -> Any:
+        """The return annotation of an asset as it is written."""
+        try:
+            return self._written[name]
+        except KeyError:
+            source = self._assets.get(name)
+            written = self._written[name] = EMPTY if source is None else source.written_return
+            return written
+
+    def mismatch(self, asset: AnyAsset, parameter: Parameter, name: str) -> EdgeTypeError | None:
+        """The error of one dependency on the asset ``name``, if it has one."""
+        written, wanted = self.written(name), parameter.annotation
         if written is EMPTY or written is Any or not parameter.check:
+            return None
+        here, there = self._scope(asset.name), self._scope(name)
+        if here == there and type(wanted) is str and written == wanted:
             return None
         reason = self._why_not((written, there, wanted, here), asset, parameter)
         source = self._assets[name]
         return _mismatch(source, written, asset, parameter, reason) if reason else None
 
-    def _look_up(self, name: str) -> tuple[Any, int]:
-        source = self._assets.get(name)
-        found = (EMPTY, 0) if source is None else (source.written_return, _scope(source))
-        self._written[name] = found
-        return found
+    def _scope(self, name: str) -> int:
+        if name not in self._scopes:
+            self._scopes[name] = _scope(self._assets[name])
+        return self._scopes[name]
 
     def _why_not(self, key: object, asset: AnyAsset, parameter: Parameter) -> str:
         try:

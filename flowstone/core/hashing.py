@@ -126,7 +126,7 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
     ``tag`` keeps uses apart. Parts are length-prefixed and typed, so ``("ab", "c")`` and
     ``("a", "bc")``, ``"a"`` and ``b"a"``, None and ``""`` all differ.
     """
-    if bytes in map(type, parts):
+    if any(isinstance(part, bytes) for part in parts):
         return _combined(b"".join(map(_part, (tag, *parts))))
     return combine_texts([tag, *parts])  # type: ignore[list-item]  # there are no bytes
 
