@@ -118,10 +118,9 @@ class Writer:
             self._wake.clear()
             self._called = False  # before looking: what comes later calls again
             await self._batch()
-        while self._ended:
+        while len(self._ended) > BATCH:
             await self._batch()
-        async with self._conn.transaction():
-            await self._conn.execute(self._say(_FINISH))
+        await self._batch(_FINISH + "; ")
 
     def _call(self) -> None:
         """Wake the writer, from whatever thread."""
@@ -129,15 +128,15 @@ class Writer:
             self._called = True
             self._loop.call_soon_threadsafe(self._wake.set)
 
-    async def _batch(self) -> None:
+    async def _batch(self, end: str = "") -> None:
         batch = self._ended[:BATCH]
-        del self._ended[:BATCH]  # in place: threads may add meanwhile
+        del self._ended[: len(batch)]  # threads may have added since
         fresh = [made for made in batch if made.id not in self._recorded]
         known = [made for made in batch if made.id in self._recorded]
         begun = [each for each in list(self._active.values()) if each.id not in self._recorded]
         self._recorded.update(each.id for each in begun)
         text = "".join([*(made.row for made in fresh), *map(rows.running, begun)])
-        if not batch and not text:
+        if not batch and not text and not end:
             return
         await self._conn.execute(self._say(_HOLD))
         await self._copy(rows.COPY_ROWS, text)
@@ -152,7 +151,7 @@ class Writer:
                 ",".join(column) for column in zip(*((m.name, m.id) for m in order), strict=True)
             )
             await self._conn.execute(stand, [f"{{{names}}}", f"{{{ids}}}"])
-        await self._conn.execute("COMMIT")
+        await self._conn.execute(self._say(f"{end}COMMIT"))
 
     async def _copy(self, statement: str, text: str) -> None:
         if text:

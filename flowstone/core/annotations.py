@@ -81,6 +81,22 @@ def underlying(fn: Any) -> Any:
     return fn
 
 
+def says_type_only(annotation: Any, fn: types.FunctionType) -> bool:
+    """Whether an annotation of a plain function is surely nothing but a type.
+
+    That is a class, a builtin one with arguments of that sort, or the text of either.
+    """
+    kind = type(annotation)
+    if kind is type:
+        return annotation is not Context and annotation is not From
+    if kind is types.GenericAlias:
+        return all(says_type_only(each, fn) for each in annotation.__args__)
+    if kind is not str or "|" in annotation or "<locals>" in fn.__qualname__:
+        return False
+    head = annotation.partition("[")[0]
+    return head in _BUILTINS and head not in fn.__globals__
+
+
 class Names:
     """The names a function's annotations can see: closure, module, builtins.
 

@@ -128,7 +128,10 @@ class Asset(Displayed, Generic[P, R]):
         self.name: str = named(name if name is not None else getattr(fn, "__name__", ""))
         self.metadata = dict(metadata) if metadata else {}
         self.problems: list[DefinitionError] = []
-        self._describe(description, tags, group, owners)
+        if not is_legal(self.name):
+            self.problems.append(no_name(self.name, self.place))
+        if description is not None or tags or owners or group is not None:
+            self._describe(description, tags, group, owners)
         by_parameter = deps if deps and isinstance(deps, Mapping) else {}
         if depends_on or (deps and not by_parameter):
             self._read_extra(depends_on, () if by_parameter else deps)
@@ -343,12 +346,8 @@ class Asset(Displayed, Generic[P, R]):
         owners: Iterable[str],
     ) -> None:
         """What is said about the data, in words."""
-        if not is_legal(self.name):
-            self.problems.append(no_name(self.name, self.place))
         if description is not None:
             self.description = description
-        if not (tags or owners) and group is None:
-            return
         self.group, self.owners = group, tuple(_listed(owners))
         if tags:
             self.tags = frozenset(_listed(tags))

@@ -73,8 +73,10 @@ class Cause:
     def __str__(self) -> str:
         plain = None if self.subject else _WITHOUT_SUBJECT.get(self.kind)
         words = plain or _WORDS.get(self.kind) or self.kind.replace("_", " ")
-        place = f" ({self.place})" if self.place else ""
-        return words.format(subject=self.subject) + self._change() + place
+        told = words.replace("{subject}", self.subject)
+        if self.old or self.new:
+            told += self._change()
+        return f"{told} ({self.place})" if self.place else told
 
     def _change(self) -> str:
         gone, new = self.old and not self.new, self.new and not self.old

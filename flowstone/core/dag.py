@@ -239,12 +239,13 @@ def _build(assets: Mapping[str, AnyAsset]) -> tuple[rx.PyDiGraph[AnyAsset, str],
     )
     nodes = graph.add_nodes_from(list(assets.values()))
     index = dict(zip(assets, nodes, strict=True))
-    graph.add_edges_from(
-        (index[source], index[name], parameter)
-        for name, asset in assets.items()
+    edges = [
+        (index[source], node, parameter)
+        for node, asset in zip(nodes, assets.values(), strict=True)
         for parameter, source in asset.edges
         if source in index
-    )
+    ]
+    graph.add_edges_from(edges)
     return graph, index
 
 

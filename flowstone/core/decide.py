@@ -350,11 +350,7 @@ class _Decisions:
             return []
         if not _stands(made):
             return [Cause("invalidated")]
-        causes = [
-            cause
-            for cause in state.ingredients.causes(made)
-            if not (cause.kind == "input_changed" and cause.subject in state.waiting)
-        ]
+        causes = list(state.ingredients.causes(made, state.waiting))
         if causes or state.waiting or state.agrees:
             return causes
         # Nothing that is recorded differs: the way of hashing is another one.

@@ -126,11 +126,22 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
     ``tag`` keeps uses apart. Parts are length-prefixed and typed, so ``("ab", "c")`` and
     ``("a", "bc")``, ``"a"`` and ``b"a"``, None and ``""`` all differ.
     """
+    if bytes in map(type, parts):
+        return _combined(b"".join(map(_part, (tag, *parts))))
+    return combine_texts([tag, *parts])  # type: ignore[list-item]  # there are no bytes
+
+
+def combine_texts(texts: Sequence[str | None]) -> str:
+    """Give what ``combine`` gives for a tag and parts that are texts or None."""
     try:
-        texts = ["N" if part is None else f"s{len(part)}:" + part for part in (tag, *parts)]  # type: ignore[operator]  # of bytes it raises
-        raw = "".join(texts).encode("ascii")
-    except (TypeError, UnicodeEncodeError):
-        raw = b"".join(map(_part, (tag, *parts)))
+        pieces = ["N" if text is None else f"s{len(text)}:{text}" for text in texts]
+        raw = "".join(pieces).encode("ascii")
+    except UnicodeEncodeError:  # of other texts, the length in bytes is another
+        raw = b"".join(map(_part, texts))
+    return _combined(raw)
+
+
+def _combined(raw: bytes) -> str:
     hasher = _new_parts()
     hasher.update(raw)
     return hasher.hexdigest()

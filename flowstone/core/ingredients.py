@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.cause import Cause
 from flowstone.core.config import MASK, NO_CONFIG, Config
-from flowstone.core.hashing import combine
+from flowstone.core.hashing import combine_texts
 from flowstone.core.outside import NOTHING_OBSERVED, STATED, Observed
+from flowstone.core.text import TEXT_LIMIT, jsonable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from flowstone.core.records import Materialization
 
@@ -38,16 +42,17 @@ class Ingredients:
 
     def dependency_hash(self, asset: str | None = None) -> str:
         """The digest of all of them, by name; ``asset`` is a name it had before."""
-        parts: list[str | None] = [asset or self.asset, self.code_version, self.partition]
+        parts = ["dependency", asset or self.asset, self.code_version, self.partition]
         # What takes no resources has the hash that it had before there were any.
         named = (self.upstream, self.config.digests, self.outside.states, self.resources)
         for ingredients in named if self.resources else named[:3]:
             parts.append(str(len(ingredients)))
-            for pair in sorted(ingredients.items()):
-                parts += pair
+            if ingredients:
+                for name in sorted(ingredients):
+                    parts += (name, ingredients[name])
         if self.output is not None:
-            parts += ["output", str(self.output)]
-        return combine("dependency", *parts)
+            parts += ("output", str(self.output))
+        return combine_texts(parts)
 
     def agree_with(self, made: Materialization) -> bool:
         """Whether an earlier materialization was made of just these."""
@@ -68,8 +73,27 @@ class Ingredients:
             recorded["output"] = self.output
         return recorded
 
-    def causes(self, made: Materialization) -> Iterator[Cause]:
-        """What is different from the ingredients of an earlier materialization."""
+    def recorded_json(self, before: str | None = None) -> str:
+        """The same as the text of a JSON object that Postgres takes, built at once.
+
+        ``before`` is the id of the materialization that was current, and is kept along.
+        """
+        plain = not (self.config.shown or self.config.digests or self.resources)
+        if plain and self.output is None and not (self.outside.shown or self.outside.states):
+            pairs = ",".join([f"{_quoted(name)}:{_quoted(v)}" for name, v in self.upstream.items()])
+            known = _quoted(before) if before else "null"
+            text = f'{{"upstream":{{{pairs}}},"config":{{}},"outside":{{}},"before":{known}}}'
+            # NUL, half a character, or too much for one text
+            if "\\u0000" not in text and "\\ud" not in text and len(text) < TEXT_LIMIT:
+                return text
+        told = self.recorded() | {"before": before}
+        return json.dumps(jsonable(told, sys.maxsize), separators=(",", ":"))
+
+    def causes(self, made: Materialization, unsettled: Container[str] = ()) -> Iterator[Cause]:
+        """What is different from the ingredients of an earlier materialization.
+
+        Of ``unsettled`` inputs it is not known yet.
+        """
         if self.code_version is None:
             yield Cause("code_unknown")
         elif self.code_version != made.code_version:
@@ -77,16 +101,18 @@ class Ingredients:
         if self.output != made.inputs.get("output"):
             yield Cause("outputs_changed")
         before: Mapping[str, str] = made.inputs.get("upstream", {})
-        for name in sorted({*before, *self.upstream}):
+        for name in sorted({*before, *self.upstream}) if before != self.upstream else ():
             old, new = before.get(name), self.upstream.get(name)
-            if old != new:
+            if old != new and name not in unsettled:
                 shown = short(old), short(new)
                 # versions of values that aren't kept begin alike: nothing to show
                 yield Cause("input_changed", name, *(shown if len({*shown}) > 1 else ()))
-        for name, old, new in _changed(made.inputs.get("config", {}), self.recorded()["config"]):
-            yield Cause("config_changed", name, old, new)
-        for name, old, new in _changed(made.inputs.get("outside", {}), self.recorded()["outside"]):
-            yield Cause("outside_changed", name, old, new)
+        now = _shown(self.config.shown, self.config.digests)
+        for name, was, shown_now in _changed(made.inputs.get("config", {}), now):
+            yield Cause("config_changed", name, was, shown_now)
+        now = _shown(self.outside.shown, self.outside.states)
+        for name, was, shown_now in _changed(made.inputs.get("outside", {}), now):
+            yield Cause("outside_changed", name, was, shown_now)
         declared: Mapping[str, str] = made.inputs.get("resources", {})
         for name in sorted({*declared, *self.resources}):
             if declared.get(name) != self.resources.get(name):
@@ -97,6 +123,8 @@ _Shown = dict[str, dict[str, str | None]]
 
 
 def _shown(texts: Mapping[str, str], digests: Mapping[str, str]) -> _Shown:
+    if not (texts or digests):
+        return {}
     names = {**texts, **digests}
     return {name: {"shown": texts.get(name), "digest": digests.get(name)} for name in names}
 
@@ -104,7 +132,7 @@ def _shown(texts: Mapping[str, str], digests: Mapping[str, str]) -> _Shown:
 def _changed(
     before: Mapping[str, Mapping[str, str | None]], now: _Shown
 ) -> Iterator[tuple[str, str | None, str | None]]:
-    for name in sorted({*before, *now}):
+    for name in sorted({*before, *now}) if before != now else ():
         earlier, later = before.get(name, {}), now.get(name, {})
         if earlier.get("digest") != later.get("digest"):
             shown = later.get("shown")

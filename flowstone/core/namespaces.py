@@ -16,12 +16,15 @@ _OUTPUTS = re.compile(r"_{1,3}|_\d+")
 
 def is_asset(value: object) -> bool:
     """Whether a value found in a namespace is an asset; never runs code of the value."""
-    return issubclass(type(value), Asset)
+    kind = type(value)
+    return kind is Asset or issubclass(kind, Asset)
 
 
 def assets_in(values: Iterable[object]) -> list[AnyAsset]:
     """The assets among some values; a function with several outputs counts as these."""
     found: list[Any] = [value for value in values if is_asset(value)]
+    if not any(value.outputs for value in found):
+        return found
     return [each for value in found for each in (value.outputs.values() or (value,))]
 
 

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from flowstone.core.code import UNKNOWN_CODE, Code
 from flowstone.core.status import RunStatus, Status
 
+# What is frozen is set all the same while it is made.
+_set = object.__setattr__
+
 DecisionKind = Literal["cut_off", "history", "alias", "verified", "differs"]
 
 
@@ -29,13 +32,10 @@ class Record(BaseModel):
         looking at each field: reading thousands of rows would cost more there than in the database.
         """
         made = cls.__new__(cls)
-        for name, state in (
-            ("__dict__", fields),
-            ("__pydantic_fields_set__", _fields(cls)),
-            ("__pydantic_extra__", None),
-            ("__pydantic_private__", None),
-        ):
-            object.__setattr__(made, name, state)
+        _set(made, "__dict__", fields)
+        _set(made, "__pydantic_fields_set__", _fields(cls))
+        _set(made, "__pydantic_extra__", None)
+        _set(made, "__pydantic_private__", None)
         return made
 
 
@@ -192,7 +192,7 @@ class Draft:
     ``recorded`` is the status the store knows, None before the first write. The other fields are
     those of ``Materialization``. ``edges`` are the versions it read, each with the parameter that
     took it (empty for one that is not passed); they are written with a success, and so is the
-    ``code`` that was run.
+    ``code`` that was run. A field that was written is not emptied again.
     """
 
     id: uuid.UUID

@@ -208,7 +208,7 @@ def _in_modules(
     A variable ``resources`` counts if something takes one of its names, and gets a provider there
     or else nothing at all; any other is the module's own affair.
     """
-    spaces = {id(asset.namespace): asset.namespace for asset in assets.values()}
+    spaces = {id(space): space for space in [asset.namespace for asset in assets.values()]}
     spaces |= {id(space): space for space in offered.namespaces}
     waiting = [space for space in spaces.values() if _is_mapping(space.get(_NAME))]
     if not waiting:

@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from flowstone.core.annotations import EMPTY, From, Names
+from flowstone.core.annotations import EMPTY, From, Names, says_type_only
 from flowstone.core.context import Context
 from flowstone.core.naming import checked, name_of
 from flowstone.core.outside import INPUT, Observer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["dependency", "context", "config", "resource"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parameter:
     """One parameter: its kind, and for a dependency the name of the asset it takes.
 
@@ -51,7 +51,7 @@ class Parameter:
 
 
 @functools.lru_cache(maxsize=4096)
-def _dependency(name: str, annotation: type = EMPTY) -> Parameter:
+def _dependency(name: str, annotation: Any = EMPTY) -> Parameter:
     """A dependency by name alone: one object for all that take it."""
     return Parameter(name, "dependency", annotation)
 
@@ -69,17 +69,15 @@ def plain_parameters(fn: types.FunctionType) -> tuple[Parameter, ...] | None:
     if not hints:
         return tuple(map(_dependency, names))
     found = [hints.get(name, EMPTY) for name in names]
-    return tuple(map(_dependency, names, found)) if all(map(_says_type_only, found)) else None
+    if all(says_type_only(each, fn) for each in found):
+        return tuple(map(_dependency, names, found))
+    return None
 
 
 def yields(fn: object) -> bool:
     """Whether calling a function gives a generator."""
     code = getattr(fn, "__code__", None)
     return code is not None and bool(code.co_flags & _YIELDS)
-
-
-def _says_type_only(annotation: object) -> bool:
-    return type(annotation) is type and annotation is not Context and annotation is not From
 
 
 _YIELDS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR

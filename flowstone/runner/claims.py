@@ -66,6 +66,10 @@ class Claims:
         if changed:
             await self._look_again(changed)
 
+    def has(self, name: str) -> bool:
+        """Whether this run has the claim of an asset."""
+        return name not in self._missing
+
     def must_wait(self, number: int) -> bool:
         """Whether a ready step has to wait for another run; it will be passed on later."""
         if not self._missing:

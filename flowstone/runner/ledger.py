@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from flowstone.core.cause import Cause, in_words
 from flowstone.core.ingredients import short
 from flowstone.core.records import Decision, Draft
+from flowstone.core.status import OPEN
 from flowstone.core.text import cap
 from flowstone.ids import materialization_id
 from flowstone.runner.events import Ending, StepFinished, StepRetrying, StepStarted
@@ -153,6 +154,10 @@ class Ledger:
 
     def reused(self, name: str, detail: str) -> None:
         """The step ends with the version that stands in for it."""
+        draft = self._drafts.get(name)
+        if draft is not None and draft.status in OPEN:  # it was expected to run
+            draft.status, draft.error_message = "cancelled", "another run has made the same"
+            self._close(draft)
         self._end(StepFinished(self._run.run_id, name, "reused", detail=detail))
 
     def comparing(self, step: Step) -> None:

@@ -140,8 +140,7 @@ class _Execution:
 
     async def run(self) -> Report:
         self._course.take_over()
-        certain = (s for s in self._plan if s.action == "materialize" and not s.may_cut_off)
-        self._journal.pending = self._ledger.pending(certain)
+        self._journal.pending = self._ledger.pending(self._certain())
         # Cut off in between, the run could stand open with nobody to close it.
         with anyio.CancelScope(shield=True):
             answers = await self._tools.store.start_run(
@@ -167,6 +166,14 @@ class _Execution:
                 self._failure.add_note(str(each))
             raise self._failure
         return self._report
+
+    def _certain(self) -> Iterator[Step]:
+        """The steps that will run as far as is known."""
+        for number, planned in enumerate(self._plan):
+            step = self._course.step(number)
+            if planned.action == "materialize" and not step.may_cut_off:
+                if self._claims.has(planned.name):
+                    yield planned
 
     async def _go(self, answers: Sequence[Claim]) -> None:
         self._journal.on_room = self._moved

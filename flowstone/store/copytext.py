@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 NULL = r"\N"
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-_QUOTES = str.maketrans({"\\": r"\\", '"': r"\""})
 _encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
@@ -87,4 +86,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _quoted(text: str | None) -> str:
-    return "NULL" if text is None else f'"{clean(text).translate(_QUOTES)}"'
+    if text is None:
+        return "NULL"
+    # twice as fast as a translation: most of it is JSON
+    return '"' + clean(text).replace("\\", r"\\").replace('"', r"\"") + '"'

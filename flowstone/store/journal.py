@@ -1,8 +1,7 @@
-"""The one ordered writer of a run: numbered batches on a connection of its own."""
+"""The one ordered writer of a run: numbered batches, each written once."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from psycopg import errors as pg
@@ -14,7 +13,6 @@ from flowstone.store.patience import Patience
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
     from typing import Self
 
     from psycopg import AsyncConnection
@@ -32,10 +30,11 @@ if TYPE_CHECKING:
 
 
 class PostgresJournal:
-    """A ``JournalSession``; the connection is taken at the first write, and kept.
+    """A ``JournalSession``, of one task at a time.
 
     Each batch has a number, and takes its turn by it in the run's row: a batch whose answer was
-    lost is asked for, and whoever asks waits until the transaction that was cut off is over.
+    lost is asked for, and whoever asks waits until the transaction that was cut off is over. A
+    connection is held for a batch only: journals of many runs must not keep all of a pool.
     """
 
     def __init__(
@@ -44,20 +43,12 @@ class PostgresJournal:
         self._pool, self._queries, self._recording = pool, queries, recording
         self._run_id = run_id
         self._number: int | None = None
-        self._kept = contextlib.AsyncExitStack()
-        self._conn: AsyncConnection[Any] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._conn = None
-        await self._kept.aclose()
+    async def __aexit__(self, *error: object) -> None:
+        """Nothing is held between batches."""
 
     async def write(
         self,
@@ -69,28 +60,18 @@ class PostgresJournal:
         patience = Patience()
         while True:
             try:
-                conn = await self._connected()
-                number = await self._next(conn)
-                async with conn.transaction():
-                    if await self._takes_turn(conn, number):
-                        await self._recording.record(conn, self._run_id, drafts, decisions, logs)
+                async with self._pool.connection() as conn:
+                    number = await self._next(conn)
+                    async with conn.transaction():
+                        if await self._takes_turn(conn, number):
+                            said = (drafts, decisions, logs)
+                            await self._recording.record(conn, self._run_id, *said)
                 self._number = number
                 self._recording.mark(drafts)
                 return
             except pg.Error as error:
-                await self._drop_broken()
                 if not may_pass(error) or not await patience.wait():
                     raise translated(error) from error
-
-    async def _connected(self) -> AsyncConnection[Any]:
-        if self._conn is None:
-            self._conn = await self._kept.enter_async_context(self._pool.connection())
-        return self._conn
-
-    async def _drop_broken(self) -> None:
-        if self._conn is not None and self._conn.closed:
-            self._conn = None
-            await self._kept.aclose()
 
     async def _next(self, conn: AsyncConnection[Any]) -> int:
         if self._number is None:

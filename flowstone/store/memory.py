@@ -165,7 +165,7 @@ class MemoryStore:
     async def since(self, made: Materialization) -> Materialization:
         others = (row for row in self._of(made.asset_name, made.partition) if row.id != made.id)
         earlier = (row for row in others if row.data_version and _age(row) < _age(made))
-        first = made
+        first = self._rows.get(made.id, made)
         for row in sorted(earlier, key=_age, reverse=True):
             if row.data_version != made.data_version:
                 break

@@ -22,6 +22,7 @@ from flowstone.ids import materialization_id
 from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.claims import Claims
+from flowstone.store.copytext import array
 from flowstone.store.faults import lost, may_pass, translated
 from flowstone.store.heart import PostgresHeart, StillHeart, ticking
 from flowstone.store.journal import PostgresJournal
@@ -154,7 +155,7 @@ class PostgresStore:
     async def current(
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
-        key = [list(asset_names), *_given(partition)]
+        key = [array(asset_names), *_given(partition)]
         async with self._cursor(reading=True) as cursor:
             light = cursor.connection.cursor(binary=True, row_factory=tuple_row)
             await light.execute(self._queries.current(partition), key)
@@ -167,7 +168,8 @@ class PostgresStore:
     async def history(
         self, wanted: Collection[tuple[str, str]], partition: str | None = None
     ) -> dict[tuple[str, str], Materialization]:
-        key = [[name for name, _ in wanted], [hash_ for _, hash_ in wanted], *_given(partition)]
+        names, hashes = array([name for name, _ in wanted]), array([digest for _, digest in wanted])
+        key = [names, hashes, *_given(partition)]
         found = await self._all(self._queries.history(partition), key)
         made = [rows.materialization(row) for row in found]
         return {(each.asset_name, each.dependency_hash or ""): each for each in made}

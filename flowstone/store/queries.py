@@ -151,7 +151,7 @@ class Queries:
             " value_size, content_digest, value_inline IS NOT NULL, value_location, executor_node,"
             " inserted_at, updated_at FROM {materializations} JOIN ("
             "SELECT asset_name AS current_name, materialization_id FROM {current}"
-            " WHERE asset_name = ANY(%s) AND {of_partition}) c ON id = materialization_id",
+            " WHERE asset_name = ANY(%s::text[]) AND {of_partition}) c ON id = materialization_id",
             partition,
         )
 

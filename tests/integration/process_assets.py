@@ -94,6 +94,10 @@ def raises(kind: str) -> None:
 def dies(how: str) -> None:
     if how == "exit":
         os._exit(3)
+    if how == "after a fork":
+        if os.fork() == 0:
+            signal.pause()
+        os._exit(4)
     if how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     ctypes.string_at(0)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from importlib import util
+from importlib import import_module, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +19,17 @@ from flowstone import Asset, Context, asset
 from flowstone.core.dag import AssetGraph
 from flowstone.runner.executors.base import ABSENT
 from flowstone.runner.executors.processes import Processes
+from flowstone.runner.executors.texts import texts
 from flowstone.runner.failure import Failure
 from flowstone.runner.step import Lost, Made
 from flowstone.runner.versions import Input
 from flowstone.values import Keeper, ValueStore
 from tests.integration import process_assets as assets
-from tests.unit.jobs import at_work, value
+from tests.unit.jobs import Desk, at_work, value
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.unit.jobs import Desk
+    from collections.abc import AsyncIterator, Iterator
+    from types import ModuleType
 
 pytestmark = pytest.mark.anyio
 
@@ -41,11 +41,24 @@ def keeper(tmp_path: Path) -> Keeper:
     return Keeper(ValueStore(tmp_path / "values"), run_id="run")
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One loop for all of these tests, so that they can share a process."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def warm() -> AsyncIterator[Processes]:
+    """One process, for one call after the other; starting it takes long."""
+    processes = Processes(1)
+    processes.start(asyncio.get_running_loop())
+    yield processes
+    await processes.close()
+
+
 @pytest.fixture
-async def desk(keeper: Keeper) -> AsyncIterator[Desk]:
-    """One process, for one call after the other."""
-    async with at_work(Processes(1), keeper) as desk:
-        yield desk
+def desk(warm: Processes, keeper: Keeper) -> Desk:
+    return Desk(warm, keeper)
 
 
 def open_descriptors() -> int:
@@ -91,19 +104,17 @@ async def test_stored_values_go_by_reference_both_ways(desk: Desk, keeper: Keepe
     assert keeper.load(assets.ends.outputs["high"], high.saved.pointer) == 2
 
 
-async def test_an_object_at_hand_is_read_from_its_file(desk: Desk, keeper: Keeper) -> None:
+async def test_a_stored_input_is_read_from_its_file(desk: Desk, keeper: Keeper) -> None:
     saved = keeper.save(assets.zeros, assets.zeros())
     assert saved.pointer.inline is None
-    unpicklable = threading.Lock()  # stands for the object: it would fail, if it were sent
-    taken = Input(assets.zeros, saved.pointer, unpicklable)
+    taken = Input(assets.zeros, saved.pointer)
     assert await desk.value(assets.looked_at, zeros=taken) == (1_600_000, False)
 
 
 async def test_values_that_are_not_kept_are_pickled(desk: Desk) -> None:
     numbers = await desk.value(assets.unkept, start=5)
     assert np.array_equal(numbers, np.arange(5, 200_005))
-    taken = Input(assets.unkept, None, numbers)
-    assert await desk.value(assets.looked_at, zeros=taken) == (1_600_000, False)
+    assert await desk.value(assets.looked_at, zeros=numbers) == (1_600_000, False)
 
 
 async def test_a_lost_input_is_told(desk: Desk, keeper: Keeper) -> None:
@@ -156,7 +167,7 @@ async def test_functions_and_classes_of_function_bodies_go_by_value(
     first = await desk.value(local, number=1)
     assert type(first) is Local
     assert first.number == 11
-    kept = made(await desk.submit(listed, local=Input(local, None, first)))
+    kept = made(await desk.submit(listed, local=first))
     assert kept.saved is not None
     assert kept.data_version == keeper.save(listed, [assets.Row("local", 11)]).data_version
     assert keeper.load(listed, kept.saved.pointer) == [assets.Row("local", 11)]
@@ -184,6 +195,7 @@ async def test_an_exception_that_can_t_be_rebuilt_has_a_stand_in(desk: Desk) -> 
     ("how", "told"),
     [
         ("exit", "ended with exit code 3"),
+        ("after a fork", "ended with exit code 4"),
         ("killed", "was killed by SIGKILL, perhaps for want of memory"),
         ("fault", "was killed by SIGSEGV"),
     ],
@@ -199,7 +211,7 @@ async def test_the_death_of_a_process_fails_its_call_alone(desk: Desk, how: str,
 async def test_a_process_that_dies_between_two_calls_is_replaced(desk: Desk) -> None:
     first = await desk.value(assets.pid)
     os.kill(first, signal.SIGKILL)
-    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
     assert await desk.value(assets.pid) != first
 
 
@@ -251,17 +263,18 @@ async def test_what_can_t_be_pickled_is_told(desk: Desk) -> None:
 
 
 async def test_new_processes_have_the_setting_of_the_first_job(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FLOWSTONE_TEST", "first")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    first = await desk.value(assets.setting)
-    assert first == (str(tmp_path), "first", str(tmp_path), sys.argv)
-    monkeypatch.setenv("FLOWSTONE_TEST", "second")
-    monkeypatch.chdir(ROOT)
-    await desk.failure(assets.dies, how="exit")
-    assert await desk.value(assets.setting) == first
+    async with at_work(Processes(1), keeper) as desk:
+        first = await desk.value(assets.setting)
+        assert first == (str(tmp_path), "first", str(tmp_path), sys.argv)
+        monkeypatch.setenv("FLOWSTONE_TEST", "second")
+        monkeypatch.chdir(ROOT)
+        await desk.failure(assets.dies, how="exit")
+        assert await desk.value(assets.setting) == first
 
 
 async def test_a_process_starts_no_others(desk: Desk) -> None:
@@ -289,18 +302,49 @@ def here() -> str:
 '''
 
 
-async def test_a_module_is_imported_from_the_file_it_has_here(desk: Desk, tmp_path: Path) -> None:
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[ModuleType]:
+    """A module of this file, imported."""
     file = tmp_path / "apart.py"
     file.write_text(FILE)
     spec = util.spec_from_file_location("apart", file)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["apart"] = util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        assert await desk.value(module.here) == f"apart {file}"
-    finally:
-        del sys.modules["apart"]
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["apart"]
+
+
+async def test_a_module_is_imported_from_the_file_it_has_here(
+    keeper: Keeper, apart: ModuleType
+) -> None:
+    async with at_work(Processes(1), keeper) as desk:
+        assert await desk.value(apart.here) == f"apart {apart.__file__}"
+
+
+@pytest.fixture
+def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A module that was edited after it was imported, and its text looked at, as planning does."""
+    file = tmp_path / "edited.py"
+    file.write_text(FILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = import_module("edited")
+    assert texts()["edited"]
+    file.write_text(FILE.replace("__name__", "'edited'"))
+    yield module
+    del sys.modules["edited"]
+
+
+async def test_a_module_that_was_edited_after_its_import_is_refused(
+    keeper: Keeper, edited: ModuleType
+) -> None:
+    async with at_work(Processes(1), keeper) as desk:
+        for _ in range(2):
+            failure = await desk.failure(edited.here)
+            assert failure.type == "flowstone.errors.DefinitionError"
+            assert "module 'edited' was edited after it was imported here" in failure.message
+        assert (await desk.failure(assets.pid)).type == "flowstone.errors.DefinitionError"
 
 
 SCRIPT = """

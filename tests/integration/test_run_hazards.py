@@ -93,13 +93,13 @@ class _Committing(MemoryStore):
         self.committed: dict[str, str] = {}
 
     @contextlib.asynccontextmanager
-    async def journal(self, run_id: str) -> AsyncIterator[JournalSession]:
+    async def journal(self, run_id: str) -> AsyncIterator[Any]:
         async with super().journal(run_id) as session:
-            yield _Slow(session, self.committed)
+            yield _SlowSession(session, self.committed)
 
 
 @dataclass
-class _Slow:
+class _SlowSession:
     session: JournalSession
     committed: dict[str, str]
 
@@ -312,7 +312,7 @@ class TestLostValues:
         monkeypatch.setattr(planning, "draw", counting)
         plan = await opened.plan("end", assets=chain("2"))
         assert len(plan.to_run) == 151
-        assert len(looks) <= 3
+        assert len(looks) <= 4
 
 
 class TestReading:

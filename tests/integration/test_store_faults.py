@@ -21,7 +21,7 @@ from flowstone.errors import DatabaseUnavailableError, RunLostError
 from flowstone.ids import materialization_id
 from flowstone.store import heart as hearts
 from flowstone.store import patience, schema
-from flowstone.store.connect import connect, open_store
+from flowstone.store.connect import CONNECTIONS, connect, open_store
 from flowstone.store.process import Process, is_gone, this_process
 from tests.integration.proxy import Loss, Proxy
 
@@ -110,6 +110,43 @@ class TestMany:
             fences = conn.execute("SELECT min(fence) FROM flowstone_current").fetchone()
         assert fences is not None
         assert fences[0] >= 1
+
+    async def test_more_runs_than_connections_write_at_once(
+        self, database_18: str, tmp_path: Path
+    ) -> None:
+        everybody = [anyio.Event() for _ in range(2 * CONNECTIONS)]
+        async with open_store(database_18, tmp_path) as store:
+
+            async def work(number: int) -> None:
+                begun = run(f"r{number}")
+                await store.start_run(begun, [], claims=[f"a{number}"])
+                async with store.journal(begun.run_id) as session:
+                    await session.write([made(f"a{number}", begun.run_id)])
+                    everybody[number].set()
+                    for each in everybody:
+                        await each.wait()
+                    await session.write([made(f"b{number}", begun.run_id)])
+                    await store.claim(begun.run_id, [f"c{number}"], None)
+                done = {"status": "success", "completed_at": dt.datetime.now(dt.UTC)}
+                await store.finish_run(begun.model_copy(update=done))
+
+            async with anyio.create_task_group() as group:
+                for number in range(len(everybody)):
+                    group.start_soon(work, number)
+            assert {each.status for each in await store.list_runs()} == {"success"}
+
+    async def test_a_pool_is_never_over_full(self, database: str, tmp_path: Path) -> None:
+        entered: list[str] = []
+        async with open_store(database, tmp_path) as store:
+
+            async def enter(run_id: str) -> None:
+                await store.start_run(run(run_id), [])
+                entered.extend(await store.take_slots(run_id, "gpu", 3, ["a", "b"], None))
+
+            async with anyio.create_task_group() as group:
+                for number in range(12):
+                    group.start_soon(enter, f"r{number}")
+        assert len(entered) == 3
 
 
 class TestDead:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import sys
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +19,7 @@ from flowstone.core.decide import Known, Wanted, draw
 from flowstone.core.ingredients import Ingredients
 from flowstone.core.plan import Plan, Request
 from flowstone.core.records import Materialization
+from flowstone.core.text import jsonable
 
 NOW = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 NAMES = "abcdefgh"
@@ -235,3 +238,20 @@ def test_values_needed_are_recorded_ones_of_targets_and_inputs(state: State) -> 
 def test_planning_again_says_the_same(state: State) -> None:
     one: Any = state.plan().to_dict()
     assert one == state.plan().to_dict()
+
+
+@given(
+    st.dictionaries(st.text(), st.text()),
+    st.sampled_from(["", "one"]),
+    st.none() | st.text(min_size=1),
+    st.none() | st.integers(0, 3),
+)
+def test_ingredients_as_text_say_what_they_say_as_json(
+    upstream: dict[str, str], setting: str, before: str | None, output: int | None
+) -> None:
+    """And Postgres takes the text, whatever is in it."""
+    ingredients = Ingredients("a", None, "v", upstream, config(setting), output=output)
+    told = jsonable(ingredients.recorded() | {"before": before}, sys.maxsize)
+    text = ingredients.recorded_json(before)
+    assert json.loads(text) == told
+    assert "\\u0000" not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import inspect
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -123,13 +124,46 @@ async def test_a_job_whose_time_is_out_is_given_up_and_another_thread_takes_over
         assert "made 0 took longer than its timeout of 0.02 seconds" in failure.message
         assert "goes on" in failure.message
         assert isinstance(failure.exception, TimeoutError)
-        assert threads.abandoned == ("made 0",)
+        assert list(threads.abandoned) == ["made 0"]
         assert "made 0" in stuck[0].name
         assert await desk.value(threading.current_thread) is not stuck[0]
         go_on.set()
         await asyncio.to_thread(stuck[0].join, LONG)
-        assert threads.abandoned == ()
+        assert not threads.abandoned
     assert desk.told.count(("ended", "made 0")) == 1
+
+
+async def test_what_comes_too_late_to_be_awaited_is_closed(keeper: Keeper) -> None:
+    go_on, stuck, given = threading.Event(), list[threading.Thread](), list[Any]()
+
+    async def answer() -> None:
+        pass
+
+    def work() -> Coroutine[Any, Any, None]:
+        stuck.append(threading.current_thread())
+        go_on.wait(LONG)
+        given.append(answer())
+        return given[0]  # type: ignore[no-any-return]  # it was just put there
+
+    async with at_work(Threads(1), keeper) as desk:
+        await desk.failure(work, timeout=0.02)
+        go_on.set()
+        await asyncio.to_thread(stuck[0].join, LONG)
+    assert inspect.getcoroutinestate(given[0]) == inspect.CORO_CLOSED
+
+
+async def test_fewer_threads_do_when_the_system_has_no_more(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with at_work(Threads(4), keeper) as desk:
+        await desk.value(nothing)
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            await asyncio.gather(*(desk.submit(nothing) for _ in range(20)))
 
 
 async def test_a_job_that_ends_in_time_is_no_timeout(keeper: Keeper) -> None:

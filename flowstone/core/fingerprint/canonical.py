@@ -16,7 +16,7 @@ import textwrap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
-from flowstone.core.hashing import combine
+from flowstone.core.hashing import combine, combine_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,13 +62,32 @@ class FunctionDigests(NamedTuple):
 def digests(fn: Function, undressed: Callable[[ast.expr], bool]) -> FunctionDigests:
     """The digests of a function; its body is walked once."""
     dressed = [each for each in fn.decorator_list if not undressed(each)]
-    hints = [hints_of(fn), fn.returns] if dressed else []
-    sort = type(fn).__name__
-    body = digest("body", _Enter(in_function=True), fn.body, undressed=undressed)
-    shape = digest("shape", sort, dressed, *parameters(fn), hints, undressed=undressed).digest
-    given = digest("given", *defaults(fn), undressed=undressed).digest
-    own = combine("function", shape, fn.name, given, body.digest)
-    return FunctionDigests(own, combine("root", shape, body.digest), body.docs)
+    writer = _Writer(undressed)
+    writer.write((_Enter(in_function=True), fn.body))
+    body = combine_texts(["body", "".join(writer.out)])
+    if dressed:
+        hints = [hints_of(fn), fn.returns]
+        kind = type(fn).__name__
+        shape = digest("shape", kind, dressed, *parameters(fn), hints, undressed=undressed).digest
+    else:
+        shape = combine_texts(["shape", _plain_shape(fn)])
+    given = _NO_DEFAULTS
+    if fn.args.defaults or fn.args.kw_defaults:
+        given = digest("given", *defaults(fn), undressed=undressed).digest
+    own = combine_texts(["function", shape, fn.name, given, body])
+    docs = combine("docs", *writer.docs) if writer.docs else ""
+    return FunctionDigests(own, combine_texts(["root", shape, body]), docs)
+
+
+def _plain_shape(fn: Function) -> str:
+    """What the writer writes for the shape of a function without decorators that count."""
+    given = fn.args
+    kinds = [
+        "".join([f"[{len(each)}.", *[f"s{one.arg};" for one in each]]) if each else "[0."
+        for each in (given.posonlyargs, given.args, given.kwonlyargs)
+    ]
+    var, rest = (f"s{each.arg};" if each else "-" for each in (given.vararg, given.kwarg))
+    return f"s{type(fn).__name__};[0.{kinds[0]}{kinds[1]}{var}{kinds[2]}{rest}[0."
 
 
 def is_for_type_checkers(statement: ast.stmt) -> bool:
@@ -250,5 +269,6 @@ def _planned(kind: type[ast.AST]) -> tuple[str, Callable[[Any], list[Any]]]:
     return plan
 
 
+_NO_DEFAULTS = digest("given", [], [], undressed=lambda _: False).digest
 _PLANS: dict[type[ast.AST], tuple[str, Callable[[Any], list[Any]]]] = {}
 _STATEMENTS = frozenset(ast.stmt.__subclasses__())

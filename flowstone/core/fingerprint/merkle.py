@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from flowstone.core.hashing import combine
+from flowstone.core.hashing import combine, combine_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,4 +62,4 @@ def _refined(colours: dict[int, str], edges: Sequence[Sequence[Edge]]) -> dict[i
 def _digest(tag: str, own: str, near: list[tuple[str, str]]) -> str:
     if len(near) > 1:
         near.sort()
-    return combine(tag, own, "\n".join([f"{digest} {label}" for label, digest in near]))
+    return combine_texts([tag, own, "\n".join([f"{digest} {label}" for label, digest in near])])

@@ -60,13 +60,19 @@ class Maker:
         reader = Reader(self._undressed)
         uses = reader.read(node)
         digests = canonical.digests(node, self._undressed)
-        part = self._part("function", node.name, digests.own, node, uses)._replace(
+        dressed = self._dressed(node)
+        part = self._part(
+            "function",
+            node.name,
+            digests.own,
+            node,
+            uses,
             root=digests.root,
             docs=digests.docs,
             hints=_hints(node, None),
             given=self._given(node, reader, uses),
-            is_decorated=bool(self._dressed(node)),
-            is_asset=len(self._dressed(node)) < len(node.decorator_list),
+            is_decorated=bool(dressed),
+            is_asset=len(dressed) < len(node.decorator_list),
         )
         return Made(part, uses, self._inner(node, reader))
 
@@ -76,7 +82,12 @@ class Maker:
         uses = reader.read(node)
         own = canonical.digest("class", node, undressed=self._undressed)
         metas = [dotted(each.value) for each in node.keywords if each.arg == "metaclass"]
-        part = self._part("class", node.name, own.digest, node, uses)._replace(
+        part = self._part(
+            "class",
+            node.name,
+            own.digest,
+            node,
+            uses,
             docs=own.docs,
             has_hooks=any(isinstance(each, FUNCTIONS) and each.name == _HOOK for each in node.body),
             metas=tuple(filter(None, metas)),
@@ -116,7 +127,8 @@ class Maker:
         eager = (*self.branch.eager, *uses.eager)
         return Branch(digest, self.branch.refs | uses.refs, eager), uses
 
-    def _part(self, kind: str, name: str, digest: str, node: Any, uses: Uses) -> Part:
+    def _part(self, kind: str, name: str, digest: str, node: Any, uses: Uses, **more: Any) -> Part:
+        """The part of a statement; ``more`` are further fields."""
         branch = self.branch
         line = first_line(node)
         start = self._starts[line - 1] + (node.col_offset if line == node.lineno else 0)
@@ -138,6 +150,7 @@ class Maker:
             reads_hints=uses.reads_hints,
             is_conditional=bool(branch.digest),
             secrets=tuple(map(self._span, secrets_in(node))) if suspect else (),
+            **more,
         )
 
     def _span(self, node: ast.expr) -> tuple[int, int]:
@@ -163,7 +176,9 @@ class Maker:
     def _inner(self, node: ast.AST, reader: Reader) -> list[Part]:
         """Functions, lambdas and classes that are made while other code runs."""
         wanted = [each for each in reader.inner if each.node is not node and _is_made_alone(each)]
-        refs = reader.refs_inside() if wanted else {}
+        if not wanted:
+            return []
+        refs = reader.refs_inside()
         return [self._inside(each, refs[each.inside], reader.uses) for each in wanted]
 
     def _inside(self, inner: Inner, refs: dict[str, int], uses: Uses) -> Part:
@@ -187,7 +202,10 @@ class Maker:
 def _hints(fn: Function, around: Scope | None) -> tuple[str, ...]:
     """What the annotations of a function's parameters refer to, builtins left out."""
     found: dict[str, None] = {}
-    for annotation in canonical.hints_of(fn):
+    hints = canonical.hints_of(fn)
+    if not hints:
+        return ()
+    for annotation in hints:
         if isinstance(annotation, ast.Name) and annotation.id in BUILTINS:
             continue
         for root in unquoted(annotation):
@@ -210,8 +228,9 @@ def _names(annotation: ast.expr) -> Iterable[str]:
 
 def first_line(node: Any) -> int:
     """The line a statement begins in, its decorators included."""
-    lines: list[int] = [node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))]
-    return min(lines)
+    decorators = getattr(node, "decorator_list", ())
+    line: int = min([node.lineno, *[each.lineno for each in decorators]])
+    return line
 
 
 def _is_made_alone(inner: Inner) -> bool:

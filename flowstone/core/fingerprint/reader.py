@@ -73,7 +73,8 @@ class Reader:
     def _resolved(self) -> Uses:
         uses = self.uses
         for scope in self._scopes:
-            uses.mutates.update(dict.fromkeys(scope.rebound()))
+            if scope.outer:
+                uses.mutates.update(dict.fromkeys(scope.rebound()))
             for kind, name, line in scope.names:
                 ref = scope.resolve(name)
                 if not ref:

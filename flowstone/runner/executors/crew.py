@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import datetime as dt
+import inspect
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -102,6 +103,7 @@ class Crew:
         self._members: set[_Member] = set()
         self._left: dict[_Member, str] = {}
         self._ending: set[_Member] = set()
+        self._gone_by: list[threading.Thread] = []
         self._coming = 0
         self._started = 0
         self._closed = False
@@ -166,10 +168,13 @@ class Crew:
                     await self._empty.wait()
                 if tasks:
                     await asyncio.wait(tasks)
+        for thread in self._gone_by:
+            thread.join(CLOSING_SECONDS)  # it has said goodbye: this takes microseconds
 
     def _forget(self) -> None:
         """Nobody is told anything any more."""
-        self._ends.clear()
+        while self._ends:
+            _drop(self._ends.popleft())
         if self._glance is not None:
             self._glance.cancel()
         for timer in self._begun.values():
@@ -181,18 +186,18 @@ class Crew:
 
     def _deliver(self) -> None:
         """Tell of all ends there are; an error of who is told leaves the others for later."""
+        is_over = False
         try:
             for _ in range(_BATCH):
                 if not self._ends:
-                    self._is_told = False
-                    # An end that came in between has seen that it need not tell.
-                    if not self._ends:
+                    with self._lock:
+                        is_over = not self._ends
+                        self._is_told = not is_over
+                    if is_over:
                         return
-                    self._is_told = True
                 self._ended(*self._ends.popleft())
         finally:
-            if self._ends:
-                self._is_told = True
+            if not is_over:
                 self._loop.call_soon(self._deliver)
 
     def _ended(self, job: Job, outcome: Outcome | Awaited, context: contextvars.Context) -> None:
@@ -316,6 +321,7 @@ class Crew:
         """Hand over the end of a call, and take the next job."""
         with self._lock:
             if member.left:
+                _drop(end)
                 return None
             member.job = None
             self._ends.append(end)
@@ -330,6 +336,7 @@ class Crew:
             self._members.discard(member)
             self._ending.discard(member)
             self._left.pop(member, None)
+            self._gone_by.append(member.thread)
             empty = self._empty if not self._members and not self._ending else None
         if empty is not None:
             self._call_on_loop(empty.set)
@@ -359,7 +366,13 @@ class Crew:
         name = f"{self._name} {self._started}"
         member.thread = threading.Thread(target=self._live, args=[member], name=name, daemon=True)
         self._members.add(member)
-        member.thread.start()
+        try:
+            member.thread.start()
+        except RuntimeError:  # the system has no thread to give
+            self._members.discard(member)
+            self._coming -= 1
+            if not self._members:
+                raise
 
     def _take(self, member: _Member) -> _Taken | None:
         if not self._queue:
@@ -375,3 +388,10 @@ class Crew:
         if member.coming:
             member.coming = False
             self._coming -= 1
+
+
+def _drop(end: _End) -> None:
+    """Nobody takes this end; a coroutine in it will not be awaited."""
+    outcome = end[1]
+    if isinstance(outcome, Awaited) and inspect.iscoroutine(outcome.result):
+        outcome.result.close()

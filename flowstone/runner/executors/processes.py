@@ -19,6 +19,7 @@ from flowstone.errors import DefinitionError, WorkerDiedError
 from flowstone.runner.executors.base import ABSENT
 from flowstone.runner.executors.crew import Crew
 from flowstone.runner.executors.naming import without_function
+from flowstone.runner.executors.texts import texts
 from flowstone.runner.executors.wire import Packed, Wire, pack
 from flowstone.runner.executors.worker import (
     Call,
@@ -64,6 +65,10 @@ class Processes(Crew):
     script is not run again in them, as ``multiprocessing`` would: what ``__main__`` and function
     bodies define goes by value, all else by its name.
 
+    A module of the project that was edited after it was imported here fails the calls that import
+    it: what is recorded names the code that was imported. So does one that is reloaded here later,
+    for which a new ``Processes`` is needed, as each run has.
+
     Inputs that are stored go by reference, and so do stored results: ``Made.value`` is then
     ``ABSENT``. What is not stored is pickled. What the functions write to stdout or stderr appears
     on stderr here, and what they log is logged here, both in the context of the job.
@@ -108,10 +113,12 @@ class _Setting:
     argv: list[str]
     folder: str
     environment: dict[str, str]
+    texts: dict[str, str]
 
     @classmethod
     def of_now(cls) -> _Setting:
-        return cls(list(map(str, sys.path)), list(sys.argv), str(Path.cwd()), dict(os.environ))
+        path, folder, environment = list(map(str, sys.path)), str(Path.cwd()), dict(os.environ)
+        return cls(path, list(sys.argv), folder, environment, texts())
 
 
 class _Keepers:
@@ -160,7 +167,7 @@ class _Elsewhere:
             )
         self._start()
         try:
-            self._wire.send(Greeting(self._setting.argv))
+            self._wire.send(Greeting(self._setting.argv, self._setting.texts))
             self._wire.receive()
         except (EOFError, OSError):
             msg = f"a new process {self._end()} before its first call; see its stderr"

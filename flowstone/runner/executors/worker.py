@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import io
 import os
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from flowstone.errors import UnserializableValueError
+from flowstone.runner.executors.texts import Comparison
 from flowstone.runner.executors.wire import Packed, Wire, pack
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.step import Awaited, Lost, Made, awaited, call_sync
@@ -40,6 +42,7 @@ class Greeting(NamedTuple):
     """What a new process is told first."""
 
     argv: list[str]
+    texts: dict[str, str]
 
 
 class Request(NamedTuple):
@@ -108,6 +111,7 @@ class _Here:
     """This process, if it is one of a run's."""
 
     wire: Wire | None = None
+    comparison: Comparison
 
 
 def is_worker() -> bool:
@@ -191,12 +195,14 @@ def _stream() -> io.TextIOWrapper:
 def main(descriptor: int) -> None:
     """Answer calls until the run closes its end or is gone."""
     faulthandler.enable(2)
+    os.set_inheritable(descriptor, False)  # noqa: FBT003 - the only form there is
     end = socket.socket(fileno=descriptor)
     threading.Thread(target=_watch, args=[descriptor], name="run gone", daemon=True).start()
     _Here.wire = wire = Wire(end)
+    os.register_at_fork(after_in_child=_leave)
     try:
         greeting: Greeting = wire.receive().unpack()
-        sys.argv = greeting.argv
+        sys.argv, _Here.comparison = greeting.argv, Comparison(greeting.texts)
         sys.stdout, sys.stderr = _stream(), _stream()
         wire.send(os.getpid())
         while True:
@@ -205,6 +211,14 @@ def main(descriptor: int) -> None:
         _Here.wire = None
     finally:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
+def _leave() -> None:
+    """A fork of this process has no part in the run; the end of this one must be noticed."""
+    if _Here.wire is not None:
+        _Here.wire.close()
+        _Here.wire = None
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
 
 
 def _watch(descriptor: int) -> None:
@@ -221,8 +235,9 @@ _keepers: dict[bytes, Keeper] = {}
 
 def _answer(request: Request) -> Packed:
     answer = _made(request)
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    with contextlib.suppress(Exception):  # they may have been replaced or closed
+        sys.stdout.flush()
+        sys.stderr.flush()
     return pack(answer)
 
 
@@ -232,6 +247,7 @@ def _made(request: Request) -> Answer:
         if keeper is None:
             keeper = _keepers[request.keeper.data] = request.keeper.unpack()
         call: Call = request.call.unpack()
+        _Here.comparison.check()
         _stand_in_for_main(call.assets)
     except BaseException as error:  # noqa: BLE001 - the user's modules may raise anything
         return _failed(describe(error))
