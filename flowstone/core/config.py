@@ -84,11 +84,10 @@ class Config:
     def secrets(self) -> list[str]:
         """The texts that are secret, to be masked wherever they turn up."""
         hidden = [self.values.get(name) for name, shown in self.shown.items() if shown == MASK]
-        return [bare for bare in map(_bare, hidden) if isinstance(bare, str)]
-
-
-def _bare(secret: Any) -> Any:
-    return secret.get_secret_value() if isinstance(secret, _SECRET_TYPES) else secret
+        bare = [
+            each.get_secret_value() if isinstance(each, _SECRET_TYPES) else each for each in hidden
+        ]
+        return [each for each in bare if isinstance(each, str)]
 
 
 NO_CONFIG = Config()
