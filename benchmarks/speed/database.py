@@ -128,6 +128,7 @@ def check(url: str, graph: Graph, made: Collection[str], value: str | None = "1"
         SystemExit: naming what lacks.
     """
     with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("SET enable_nestloop = off")  # nothing is known of the tables' sizes yet
         rows = conn.execute(_ROWS).fetchall()
         edges = conn.execute(_EDGES).fetchall()
         standing = {name for (name,) in conn.execute(_STANDING).fetchall()}
