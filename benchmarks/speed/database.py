@@ -43,10 +43,10 @@ _EDGES = """
 """
 _STANDING = """
     SELECT c.asset_name FROM flowstone_current c
-    JOIN flowstone_materializations m ON m.id = c.materialization_id
-    AND m.asset_name = c.asset_name AND m.status = 'success'
-    AND m.inserted_at = (SELECT max(inserted_at) FROM flowstone_materializations n
-    WHERE n.asset_name = c.asset_name)
+    JOIN (SELECT DISTINCT ON (asset_name) id, asset_name, status FROM flowstone_materializations
+    ORDER BY asset_name, inserted_at DESC) newest
+    ON newest.id = c.materialization_id AND newest.asset_name = c.asset_name
+    AND newest.status = 'success'
 """
 _OPEN = """
     SELECT (SELECT count(*) FROM flowstone_runs WHERE status <> 'success')
@@ -128,6 +128,7 @@ def check(url: str, graph: Graph, made: Collection[str], value: str | None = "1"
         SystemExit: naming what lacks.
     """
     with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("SET enable_nestloop = off")  # nothing is known of the tables' sizes yet
         rows = conn.execute(_ROWS).fetchall()
         edges = conn.execute(_EDGES).fetchall()
         standing = {name for (name,) in conn.execute(_STANDING).fetchall()}

@@ -45,7 +45,7 @@ class Peer:
     mode: str = ""
     on_postgres: bool = False
     workloads: tuple[str, ...] = _ALL
-    largest: int = 1_000
+    largest: int = 1_002
 
     def can(self, workload: str, size: int) -> bool:
         """Whether it is tried on this."""
