@@ -145,7 +145,7 @@ def _draft(
         dependency_hash=ingredients.dependency_hash(),
         code_version=step.code.version,
         data_version=made.data_version,
-        inputs=ingredients.recorded(),
+        inputs=ingredients.recorded_json(),
         causes=[{"kind": "accepted"}, *(cause.to_dict() for cause in step.causes)],
         value=value,
         metadata=step.asset.metadata,

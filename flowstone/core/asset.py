@@ -211,7 +211,7 @@ class Asset(Displayed, Generic[P, R]):
             return self.maker.output_types.get(self.name, Any)
         if self.fn is None or self._names is None or self.problems:
             return Any
-        return self._names.evaluate(inspect.signature(self.fn).return_annotation)
+        return self._names.evaluate(self.written_return)
 
     @property
     def place_among_outputs(self) -> int | None:

@@ -110,7 +110,7 @@ class Ledger:
         draft.dependency_hash = ingredients.dependency_hash()
         draft.data_version = made.data_version
         draft.value = made.saved and made.saved.pointer
-        draft.inputs = ingredients.recorded() | {"before": before and str(before.id)}
+        draft.inputs = ingredients.recorded_json(str(before.id) if before else None)
         draft.edges = [(version.id, parameter) for (parameter, _), version in read.items()]
         draft.status = "success"
         self._close(draft)

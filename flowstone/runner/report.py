@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from dataclasses import dataclass, field, fields
@@ -39,6 +40,10 @@ def recorded(draft: Draft) -> Materialization:
     """A row as this process wrote it."""
     last = draft.completed_at or draft.started_at or now()
     known = {name: getattr(draft, name) for name in _SHARED}
+    known |= {
+        "inputs": json.loads(draft.inputs),
+        "upstream_partitions": [draft.partition] * len(draft.upstream_assets),
+    }
     return Materialization.model_construct(
         **known, inserted_at=draft.started_at or last, updated_at=last
     )

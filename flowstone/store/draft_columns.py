@@ -61,7 +61,7 @@ def _all_changing(drafts: Sequence[Draft]) -> dict[LiteralString, Column]:
         "dependency_hash": [draft.dependency_hash for draft in drafts],
         "code_version": [draft.code_version for draft in drafts],
         "data_version": [draft.data_version for draft in drafts],
-        "inputs": [document(draft.inputs) for draft in drafts],
+        "inputs": [draft.inputs for draft in drafts],
         "causes": [document(draft.causes) for draft in drafts],
         "codec": [None if value is None else value.codec for value in values],
         "value_size": [None if value is None else str(value.size) for value in values],

@@ -258,6 +258,7 @@ def draft_fields(draft: Draft) -> dict[str, Any]:
         name: storable(name, getattr(draft, name)) for name in SETTABLE & set(draft.__slots__)
     }
     fields["upstream_partitions"] = [draft.partition] * len(draft.upstream_assets)
+    fields["inputs"] = json.loads(draft.inputs)
     return fields
 
 

@@ -188,8 +188,14 @@ class ValueStore:
 
 def _saved_inline(value: object, data: bytes) -> Saved:
     """What a value is saved as that is a few bytes of plain JSON."""
-    pointer = ValuePointer(
-        codec="json", size=len(data), content_digest=content_digest(data), inline=data
+    pointer = ValuePointer.trusted(
+        {
+            "codec": "json",
+            "size": len(data),
+            "content_digest": content_digest(data),
+            "inline": data,
+            "location": None,
+        }
     )
     return Saved(pointer, _data_version(value, pointer, set()))
 

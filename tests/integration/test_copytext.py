@@ -107,7 +107,7 @@ def poisoned(run_id: str) -> Draft:
         dependency_hash=POISON,
         code_version=POISON,
         data_version=POISON,
-        inputs={POISON: POISON, "nan": float("nan")},
+        inputs=document({POISON: POISON, "nan": float("nan")}),
         causes=[{"kind": POISON}],
         value=ValuePointer(
             codec=POISON, size=3, content_digest=POISON, inline=b"\\x\0\n", location=POISON

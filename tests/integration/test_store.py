@@ -255,7 +255,7 @@ class TestRun:
         """Nor is anything else read along that no decision needs."""
         await store.start_run(run(), [])
         row = succeed(draft("a"))
-        row.inputs = {"upstream": {"x": "1"}}
+        row.inputs = '{"upstream": {"x": "1"}}'
         row.causes, row.metadata = [{"kind": "forced"}], {"owner": "ops"}
         await store.write("run-1", [row])
         made = (await store.current(["a"]))["a"]
@@ -263,7 +263,7 @@ class TestRun:
         empty: dict[str, Any] = {"inputs": {}, "causes": [], "metadata": {}, "upstream_assets": []}
         empty |= {"upstream_partitions": [], "value": made.value}
         assert made.model_dump() == whole.model_copy(update=empty).model_dump()
-        assert await store.inputs([row.id, uuid.uuid4()]) == {row.id: row.inputs}
+        assert await store.inputs([row.id, uuid.uuid4()]) == {row.id: {"upstream": {"x": "1"}}}
 
     async def test_a_later_success_becomes_current(self, store: MaterializationStore) -> None:
         for run_id in ("r1", "r2"):

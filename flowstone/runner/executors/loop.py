@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Seconds a worker goes on without giving way to the journal.
-TURN_SECONDS = 0.004
+TURN_SECONDS = 0.001
 #: Seconds after which a function that gives way to nobody is told of.
 BLOCKED_SECONDS = 1.0
 
