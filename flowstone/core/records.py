@@ -190,10 +190,10 @@ class Draft:
     """A row that a run is still writing; the journal takes down its state from time to time.
 
     ``recorded`` is the status the store knows, None before the first write. The other fields are
-    those of ``Materialization``, ``inputs`` as the text of a JSON object. ``edges`` are the versions
-    it read, each with the parameter that took it (empty for one that is not passed); they are
-    written with a success, and so is the ``code`` that was run. A field that was written is not
-    emptied again.
+    those of ``Materialization``, ``inputs`` as the text of a JSON object. ``edges`` are the
+    versions it read, each with the parameter that took it (empty for one that is not passed); they
+    are written with a success, and so is the ``code`` that was run. A field that was written is
+    not emptied again.
     """
 
     id: uuid.UUID

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.once
 def test_the_benchmarks_run_and_rewrite_nothing_but_the_tables_of_a_page(tmp_path: Path) -> None:
     """Floors and Flowstone leave every row, hash, value and edge, or the benchmarks fail."""
     script = str(ROOT / "benchmarks" / "run.py")
@@ -59,6 +60,7 @@ async def test_a_run_with_nothing_to_do_sends_as_many_statements_for_many_assets
     assert few == many <= 5
 
 
+@pytest.mark.once
 def test_memory_is_measured_for_making_a_first_run_and_a_reuse(tmp_path: Path) -> None:
     script = str(ROOT / "benchmarks" / "memory.py")
     options = ["--mb", "8", "--kind", "array"]
@@ -68,6 +70,7 @@ def test_memory_is_measured_for_making_a_first_run_and_a_reuse(tmp_path: Path) -
     assert rows == ["make", "first", "reuse"]
 
 
+@pytest.mark.once
 def test_the_comparison_runs_and_rewrites_nothing_but_the_table_of_a_page(tmp_path: Path) -> None:
     script = str(ROOT / "benchmarks" / "peers" / "compare.py")
     page = tmp_path / "page.md"

@@ -89,11 +89,13 @@ def test_quickstart_prints_its_result_and_runs_nothing_the_second_time(tmp_path:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.once
 def test_the_tutorial_shows_what_its_first_steps_print(tmp_path: Path) -> None:
     first_steps, _, _ = TUTORIAL.partition(WHOLE)
     follow(first_steps, flights_in(tmp_path), tmp_path / "home")
 
 
+@pytest.mark.once
 def test_flights_tells_the_year_as_the_data_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +118,7 @@ def test_flights_tells_the_year_as_the_data_do(
     notebook_shows_what_it_says(home, monkeypatch)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("version", ["15", "18"])
 def test_flights_runs_on_a_server_that_was_started_separately(tmp_path: Path, version: str) -> None:
     bindir = debian_15() if version == "15" else None

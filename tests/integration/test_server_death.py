@@ -20,7 +20,10 @@ CHAIN = """
     from pathlib import Path
     import psycopg
     from flowstone import asset
+    from flowstone.store import patience
     from flowstone.store.embedded import EmbeddedServer
+
+    patience.PATIENCE_SECONDS = 1.0  # the server does not come back
 
     COMMITTED = "SELECT array_agg(concat_ws(' ', asset_name, status)) FROM" \\
         " (SELECT * FROM flowstone_materializations ORDER BY asset_name) AS m"

@@ -54,7 +54,7 @@ from tests.property.rebuild_model import (
 from tests.property.rebuild_oracle import Asked, Expected, Oracle, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import Materialization
@@ -123,7 +123,7 @@ class Crash(BaseException):
 
 
 class Dying:
-    """A store that writes a number of batches and then no more."""
+    """A store whose journal writes a number of batches and then no more."""
 
     def __init__(self, store: MaterializationStore, left: int) -> None:
         self._store, self._left = store, left
@@ -131,12 +131,18 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    @contextlib.asynccontextmanager
+    async def journal(self, run_id: str) -> AsyncIterator[Dying]:
+        """The journal is this."""
+        async with self._store.journal(run_id) as self._session:
+            yield self
+
     async def write(self, *arguments: Any) -> None:
         """Write, if there is still life in it."""
         self._left -= 1
         if self._left < 0:
             raise StoreError("the server went away")
-        await self._store.write(*arguments)
+        await self._session.write(*arguments)
 
 
 class End:
