@@ -133,6 +133,8 @@ class _Execution:
         self._scope = anyio.CancelScope()
         self._finished = anyio.Event()
         self._is_over = False
+        #: Whether the run is giving up its lease, so that it may well be gone.
+        self._gives_up = False
 
     def _urgency(self) -> list[float]:
         durations = [_duration(step) for step in self._plan]
@@ -146,12 +148,21 @@ class _Execution:
             answers = await self._tools.store.start_run(
                 self._run, [], moves(self._plan, self._run), self._claims.wanted
             )
-        to_run = self._plan.counts["materialize"]
-        _tell(self._tools, RunStarted(self._run.run_id, len(self._plan), to_run))
+        with self._heard():
+            to_run = self._plan.counts["materialize"]
+            _tell(self._tools, RunStarted(self._run.run_id, len(self._plan), to_run))
+            await self._execute(answers)
+        if self._failure is not None:
+            for each in self._report.unclosed:
+                self._failure.add_note(str(each))
+            raise self._failure
+        return self._report
+
+    async def _execute(self, answers: Sequence[Claim]) -> None:
         async with anyio.create_task_group() as writers:
             writers.start_soon(self._write)
             try:
-                with self._scope, self._heard(), watching():
+                with self._scope, watching():
                     await self._go(answers)
             except anyio.get_cancelled_exc_class():
                 self._log_unclosed()  # who cancels gets no result that could say so
@@ -161,11 +172,6 @@ class _Execution:
                     self._course.cancel_rest()
                 finally:
                     self._journal.close()
-        if self._failure is not None:
-            for each in self._report.unclosed:
-                self._failure.add_note(str(each))
-            raise self._failure
-        return self._report
 
     def _certain(self) -> Iterator[Step]:
         """The steps that will run as far as is known."""
@@ -224,6 +230,8 @@ class _Execution:
             self._moved()
 
     def _taken(self, _: str) -> None:
+        if self._gives_up:
+            return
         msg = (
             f"run {self._run.run_id} was taken for dead by another process; run again, what was"
             f" recorded is reused"
@@ -329,6 +337,7 @@ class _Execution:
         ended_at = now()
         ended = {"status": status, "counts": dict(endings), "completed_at": ended_at}
         self._report.run = run = self._run.model_copy(update=ended)
+        self._gives_up = True
         await self._tools.store.finish_run(run)
         duration = (ended_at - run.started_at).total_seconds() * 1000
         _tell(self._tools, RunFinished(run.run_id, status, run.counts, duration))

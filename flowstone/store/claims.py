@@ -14,7 +14,7 @@ from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.copytext import array, bare_array
 from flowstone.store.faults import lost
 from flowstone.store.pools import CATCH_UP_SECONDS, admitted
-from flowstone.store.process import Process, is_gone, this_process
+from flowstone.store.process import Process, here, is_gone, this_process
 
 if TYPE_CHECKING:
     import uuid
@@ -48,16 +48,24 @@ class Claims:
             raise lost(run_id)
 
     async def close_dead_runs(self, conn: AsyncConnection[Any], run_id: str = "") -> None:
-        """Close runs whose process is gone, and those whose lease has run out; never ``run_id``."""
-        asked = await conn.execute(self._queries.suspects, [*this_process(), run_id])
+        """Close runs that are over, and those whose lease has run out; never ``run_id``."""
+        asked = await conn.execute(
+            self._queries.suspects, [*this_process(), list(here.over), run_id]
+        )
         suspects = await asked.fetchall()
         gone_processes = set(filter(is_gone, {Process(*process) for _, _, *process in suspects}))
-        gone = [name for name, _, *process in suspects if Process(*process) in gone_processes]
+        gone = [
+            name
+            for name, _, *process in suspects
+            if name in here.over or Process(*process) in gone_processes
+        ]
         if gone or any(expired for _, expired, *_ in suspects):
             locked = await conn.execute(self._queries.lock_dead_runs, [gone])
             dead = [name for (name,) in await locked.fetchall() if name != run_id]
             if dead:
                 await conn.execute(self._queries.close_dead_runs, [dead])
+                for each in here.over.intersection(dead):
+                    here.gave_up(each)
 
     async def claim(
         self,

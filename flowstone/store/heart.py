@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from flowstone.store.base import BEAT_SECONDS, CAUTION_SECONDS, LEASE_SECONDS
+from flowstone.store.process import here
 from flowstone.store.run_queries import CHANNEL
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class PostgresHeart:
         """Beat no more; the thread ends by itself."""
         self._stopped.set()
         self._waker.close()
+        here.ended(self._run_id)
 
     def _live(self) -> None:
         with self._wake:

@@ -27,6 +27,7 @@ from flowstone.store.faults import lost, may_pass, translated
 from flowstone.store.heart import PostgresHeart, StillHeart, ticking
 from flowstone.store.journal import PostgresJournal
 from flowstone.store.patience import Patience
+from flowstone.store.process import here
 from flowstone.store.recording import Recording
 from flowstone.store.run_queries import RunQueries
 
@@ -227,6 +228,7 @@ class PostgresStore:
             granted = await self._claims.claim(conn, run_id, claims, partition)
         self._recording.mark(drafts)
         self._started[run_id] = asked
+        here.began(run_id)
         return granted
 
     async def claim(
@@ -313,6 +315,7 @@ class PostgresStore:
 
         finished = await self._patiently(act)
         self._started.pop(run.run_id, None)
+        here.gave_up(run.run_id)
         self._recording.pooled.discard(run.run_id)
         if not finished and not await self._is_recorded(run):
             raise lost(run.run_id)

@@ -26,6 +26,36 @@ class Process(NamedTuple):
     start: int | None
 
 
+class Here:
+    """The runs of this process that hold a lease.
+
+    One that ended without giving it up, because the database was away, is ``over``: nobody waits
+    for its lease to run out.
+    """
+
+    def __init__(self) -> None:
+        self._holding: set[str] = set()
+        self.over: set[str] = set()
+
+    def began(self, run_id: str) -> None:
+        """A run has taken its lease."""
+        self._holding.add(run_id)
+        self.over.discard(run_id)
+
+    def gave_up(self, run_id: str) -> None:
+        """The lease of a run is gone."""
+        self._holding.discard(run_id)
+        self.over.discard(run_id)
+
+    def ended(self, run_id: str) -> None:
+        """A run has ended, whether it gave up its lease or not."""
+        if run_id in self._holding:
+            self.over.add(run_id)
+
+
+here = Here()
+
+
 def this_process() -> Process:
     """The process that asks."""
     pid = os.getpid()

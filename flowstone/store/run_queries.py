@@ -107,14 +107,15 @@ class RunQueries(Queries):
 
     @cached_property
     def suspects(self) -> bytes:
-        """Runs whose lease has run out, and those of other processes of this boot.
+        """Runs whose lease has run out, those of other processes of this boot, and some others.
 
-        Parameters: what this process is known by, and a run that is none of them.
+        Parameters: what this process is known by, those others, and a run that is none of them.
         """
         return self._compose(
             "SELECT run_id, lease_until < clock_timestamp(), boot, pid, process_start FROM {leases}"
             " WHERE (lease_until < clock_timestamp()"
-            "  OR boot = %s AND (pid <> %s OR process_start <> %s)) AND run_id <> %s"
+            "  OR boot = %s AND (pid <> %s OR process_start <> %s) OR run_id = ANY(%s))"
+            " AND run_id <> %s"
         )
 
     @cached_property
