@@ -187,8 +187,8 @@ def test_what_versions_were_made_of_is_read_for_causes_only(state: State) -> Non
     for step in plan:
         if step.before is not None and (step.action == "materialize" or step.origin):
             assert step.before == state.current[step.name]
-        elif step.before is not None:
-            assert not step.before.inputs
+        elif step.before is not None and not state.earlier:
+            assert not step.before.inputs  # what is found in history may settle a cause again
 
 
 @given(states())
