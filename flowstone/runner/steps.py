@@ -54,6 +54,10 @@ class _Making(Job):
     turns: Sequence[Turn]
     drafts: Sequence[Draft]
 
+    @property
+    def numbers(self) -> list[int]:
+        return [turn.number for turn in self.turns]
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Comparing(Job):
@@ -62,6 +66,10 @@ class _Comparing(Job):
     lane: Lane
     read: Read
     steps: Sequence[tuple[int, Step]]
+
+    @property
+    def numbers(self) -> list[int]:
+        return [number for number, _ in self.steps]
 
 
 class Steps:
@@ -276,16 +284,15 @@ class Steps:
         if job.assets[0].policy.retries is not None:
             self._course.expect(steps, -1)
         if isinstance(outcome, Lost):
-            failure = self._after_loss(job, [turn.number for turn in job.turns], outcome)
-            if failure is None:
-                self._moved()
-                return
-            self._course.expect(steps, -1)
-            outcome = failure
-        if steps[0].config.inputs:
+            self._after_loss(job, outcome, self._ended_lost)
+        elif steps[0].config.inputs:
             self._spawn(self._look_outside, job, outcome)
         else:
             self._made(job, outcome, steps[0].outside)
+
+    def _ended_lost(self, job: _Making, failure: Failure) -> None:
+        self._course.expect([turn.step for turn in job.turns], -1)
+        self._made(job, failure, job.turns[0].step.outside)
 
     def _tries_again(self, job: _Making, failure: Failure) -> bool:
         """Whether there is another attempt; it begins in a while."""
@@ -300,12 +307,12 @@ class Steps:
         return True
 
     async def _try_again(self, job: _Making, delay: float) -> None:
-        await self._pools.give_back(job.assets[0])
+        await self._pools.give_back(job.numbers[0])
         with anyio.move_on_after(delay):
             await self.stopping.wait()
         job.lane.preparing -= 1
         if not self.stopping.is_set():
-            self._course.ready([job.turns[0].number])
+            self._course.ready([job.numbers[0]])
         self._moved()
 
     def _keep_output(self, job: _Making) -> None:
@@ -324,12 +331,31 @@ class Steps:
         self._ledger.then(done.set)
         await done.wait()
 
-    def _after_loss(self, job: Any, numbers: Sequence[int], lost: Lost) -> Failure | None:
-        """None if the inputs that were lost are on their way to be made again."""
+    def _after_loss(
+        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
+    ) -> None:
+        """Have inputs that were lost made again; a step that fails for them has ``failed``."""
         self._versions.give_back(job.assets[0], job.arguments)
-        if recover(self._course, numbers, lost.assets, job.read):
-            return None
-        return gone(lost.assets)
+        if job.assets[0].policy.pool is None:
+            self._recover(job, lost, failed)
+        else:  # what it waits for now may want its place
+            job.lane.preparing += 1
+            self._spawn(self._leave_pool, job, lost, failed)
+
+    async def _leave_pool(
+        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
+    ) -> None:
+        await self._pools.give_back(job.numbers[0])
+        job.lane.preparing -= 1
+        self._recover(job, lost, failed)
+
+    def _recover(
+        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
+    ) -> None:
+        if recover(self._course, job.numbers, lost.assets, job.read):
+            self._moved()
+        else:
+            failed(job, gone(lost.assets))
 
     async def _look_outside(self, job: _Making, outcome: Outcome) -> None:
         """What was outside, unless an input path changed meanwhile: nobody knows what was read."""
@@ -394,11 +420,13 @@ class Steps:
 
     def _comparing_ended(self, job: _Comparing, outcome: Outcome) -> None:
         job.lane.ended()
-        lost = outcome if isinstance(outcome, Lost) else None
-        failure = lost and self._after_loss(job, [number for number, _ in job.steps], lost)
-        if failure is not None or lost is None:
-            self._compared(job.steps, failure or outcome)
-        self._moved()
+        if isinstance(outcome, Lost):
+            self._after_loss(job, outcome, self._compared_lost)
+        else:
+            self._compared(job.steps, outcome)
+
+    def _compared_lost(self, job: _Comparing, failure: Failure) -> None:
+        self._compared(job.steps, failure)
 
     def _compared(self, steps: Sequence[tuple[int, Step]], outcome: Any) -> None:
         """What stands is the recorded version all the same."""
@@ -408,6 +436,7 @@ class Steps:
                 self._course.report.failures[step.name] = made
             self._ledger.compared(step, made)
             self._course.done(number)
+        self._moved()
 
 
 def _biggest(drafts: Iterable[Draft]) -> Draft:

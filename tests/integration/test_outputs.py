@@ -285,6 +285,42 @@ async def test_what_was_not_asked_for_decides_nothing_while_running(opened: Flow
     assert again.statuses == {"rows": "materialized", "train": "reused", "fitted": "reused"}
 
 
+async def test_what_was_left_out_leaves_the_pool_along_with_its_twin(opened: Flowstone) -> None:
+    def assets(version: str) -> list[AnyAsset]:
+        return [
+            pinned("rows", lambda: [1], version),
+            pinned("pair", lambda rows: (rows, 1), outputs=["wide", "other"], pool="gpu"),
+            pinned("after", lambda other: -other, version, pool="gpu"),
+        ]
+
+    await opened.materialize(assets=assets("1"), pools={"gpu": 1})
+    with anyio.fail_after(30):
+        again = await opened.materialize("after", assets=assets("2"), pools={"gpu": 1})
+    assert again.statuses == {"rows": "materialized", "other": "reused", "after": "materialized"}
+
+
+async def test_a_step_whose_input_was_lost_leaves_its_pool_to_who_makes_it_again(
+    opened: Flowstone,
+) -> None:
+    def assets(version: str, tick: Callable[[], int]) -> list[AnyAsset]:
+        return [
+            pinned("source", lambda: BIG, pool="gpu"),
+            pinned("tick", tick, version),
+            pinned("user", lambda source: source[0], version, deps=["tick"], pool="gpu"),
+        ]
+
+    first = await opened.materialize(assets=assets("1", lambda: 1), pools={"gpu": 1})
+
+    def tick() -> int:
+        lose(opened, first, "source")
+        return 2
+
+    with anyio.fail_after(30):
+        again = await opened.materialize(assets=assets("2", tick), pools={"gpu": 1})
+    assert again["user"] == "x"
+    assert again.statuses["source"] == "materialized"
+
+
 async def test_what_was_left_out_is_made_with_a_lost_twin(opened: Flowstone) -> None:
     def pair(rows: list[int]) -> Any:
         return told("pair", ([*rows, BIG], 1))
