@@ -149,6 +149,7 @@ class Steps:
         turns = [self._turn(*each, read) for each in steps]
         if not first.may_cut_off or (stood := await self._standing.of(turns)) is None:
             return await self._to_make(lane, turns, read)
+        await self._give_up([turn.step.name for turn in turns if turn.step.along])
         standing = [(number, step) for number, step, _ in stood]
         if self._course.is_verified(first):
             return await self._to_compare(lane, standing, read)
@@ -157,6 +158,11 @@ class Steps:
             self._ledger.reused(step.name, "from history" if kind == "history" else "")
             self._course.done(each)
         return None
+
+    async def _give_up(self, left_out: Sequence[str]) -> None:
+        """What is left out has no end that would free its claim."""
+        if left_out:
+            await self._tools.store.release(self._run.run_id, left_out, self._key)
 
     async def _to_make(self, lane: Lane, turns: Sequence[Turn], read: Read) -> Job | None:
         resources, failure = await self._at_hand(turns[0].step, read)
