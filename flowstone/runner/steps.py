@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     Spawn = Callable[[Callable[..., Awaitable[None]]], None]
 
 
+#: Causes that hold whatever was current before.
+_OWN_CAUSES = frozenset({"forced", "always", "made_together"})
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Making(Job):
     """The call that makes the assets of some steps, one or several together."""
@@ -223,7 +227,11 @@ class Steps:
         return Turn(number, step, ingredients, self._causes(step, ingredients))
 
     def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
-        """Why the step runs, now that its inputs are known."""
+        """Why the step runs, now that its inputs are known, and what was made since the plan."""
+        if step.before is not self._course.plan[step.name].before:
+            own = [cause for cause in step.causes if cause.kind in _OWN_CAUSES]
+            differing = list(ingredients.causes(step.before)) if step.before else []
+            return [*own, *differing] or list(step.causes)
         known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
         if step.before is None or step.name in self._course.lost:
             return known

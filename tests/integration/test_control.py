@@ -537,6 +537,8 @@ class TestRacers:
         versions = [row.code_version for row in rows if row.asset_name == "shared"]
         assert len(set(versions)) == len(versions) == 4
         assert {row.status for row in rows} == {"success"}
+        told = [[c["kind"] for c in row.causes] for row in rows if row.asset_name == "shared"]
+        assert sorted(told) == [["code_changed"]] * 3 + [["never_made"]]
         for row in rows:
             for edge in await opened.store.lineage(row.id):
                 upstream = await opened.store.get_by_id(edge.upstream_id)
