@@ -300,6 +300,7 @@ class Steps:
         if isinstance(outcome, Lost):
             self._after_loss(job, outcome, self._ended_lost)
         elif steps[0].config.inputs:
+            job.lane.preparing += 1
             self._spawn(self._look_outside, job, outcome)
         else:
             self._made(job, outcome, steps[0].outside)
@@ -376,6 +377,7 @@ class Steps:
         step = job.turns[0].step
         now = (await self._tools.inputs({step.name: step.config}))[step.name]
         mark = f"{self._run.run_id} {step.name}"
+        job.lane.preparing -= 1
         self._made(job, outcome, step.outside.unless_torn(now, step.config.inputs, mark))
 
     def _made(self, job: _Making, outcome: Any, outside: Observed) -> None:
