@@ -44,6 +44,8 @@ class Claims:
             step.name: _recorded(step) for step in course.plan if step.action == "materialize"
         }
         self._missing: dict[str, str | None] = {}
+        #: What is made after all: a claim it had was freed when it was reused.
+        self._again: set[str] = set()
         self._told: set[str] = set()
 
     @property
@@ -92,8 +94,10 @@ class Claims:
         course = self._course
         steps = [course.step(each) for each in course.open_along(number)]
         for step in steps:
-            if step.name in course.lost and step.name not in self._planned:
-                self._planned[step.name] = _recorded(step)
+            if step.name in course.lost and step.name not in self._again:
+                self._again.add(step.name)
+                stands = course.versions.standing.get(step.name)
+                self._planned[step.name] = stands.id if stands else _recorded(step)
                 self._missing[step.name] = None
         return [step.name for step in steps if step.name in self._planned]
 
@@ -109,6 +113,8 @@ class Claims:
         names = {name for of_call in wanted.values() for name in of_call}
         await self.take_in(await self._store.claim(self._run.run_id, names, self._run.partition))
         missing = self._missing.keys()
+        for name in names & missing:
+            self._tell(name)
         waiting = {n for n, of_call in wanted.items() if not missing.isdisjoint(of_call)}
         await self._give_up({name for number in waiting for name in wanted[number]} - missing)
         return [number for number in numbers if number not in waiting]

@@ -112,7 +112,9 @@ class Course:
     def leave_out(self, numbers: Iterable[int]) -> None:
         """What was not asked for has no part in the run, the function not being called."""
         for number in numbers:
-            self.left_out.add(self.calls[number].name)
+            name = self.calls[number].name
+            self.left_out.add(name)
+            self.ledger.unneeded(name)
             self.done(number)
 
     def expect(self, steps: Iterable[Step], takers: int) -> None:

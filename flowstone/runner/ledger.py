@@ -154,11 +154,15 @@ class Ledger:
 
     def reused(self, name: str, detail: str) -> None:
         """The step ends with the version that stands in for it."""
+        self.unneeded(name)
+        self._end(StepFinished(self._run.run_id, name, "reused", detail=detail))
+
+    def unneeded(self, name: str) -> None:
+        """The step is not made: its row, if it was expected to run, is closed."""
         draft = self._drafts.get(name)
-        if draft is not None and draft.status in OPEN:  # it was expected to run
+        if draft is not None and draft.status in OPEN:
             draft.status, draft.error_message = "cancelled", "another run has made the same"
             self._close(draft)
-        self._end(StepFinished(self._run.run_id, name, "reused", detail=detail))
 
     def comparing(self, step: Step) -> None:
         """A fresh step's function is about to be called, to compare what it makes."""

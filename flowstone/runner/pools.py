@@ -11,7 +11,6 @@ from flowstone.runner.gate import Gate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
-    from flowstone.core.asset import AnyAsset
     from flowstone.core.pools import Pool
     from flowstone.runner.course import Course
     from flowstone.store.base import MaterializationStore
@@ -51,15 +50,20 @@ class Pools:
         for gate in self._gates.values():
             gate.leave()
 
-    async def give_back(self, asset: AnyAsset) -> None:
+    async def give_back(self, number: int) -> None:
         """A step leaves its pool without having ended."""
-        run, pool = self._run, asset.policy.pool
+        run, pool = self._run, self._course.calls[number].asset.policy.pool
         if pool is not None:
-            await self._store.free_slots(run.run_id, pool, [asset.name], run.partition)
+            await self._store.free_slots(run.run_id, pool, [self._name(number)], run.partition)
+
+    def _name(self, number: int) -> str:
+        """Under what name a call has its place: of what it makes, one that surely gets an end."""
+        steps = [self._course.step(each) for each in self._course.open_along(number)]
+        return next((step for step in steps if not step.along), steps[0]).name
 
     async def _ask(self, pool: str, numbers: Sequence[int]) -> Collection[int]:
         run, of = self._run, self._pools[pool]
-        names = {self._course.calls[number].name: number for number in numbers}
+        names = {self._name(number): number for number in numbers}
         granted = await self._store.take_slots(
             run.run_id, pool, of.size, list(names), run.partition, interval=of.interval
         )
@@ -67,6 +71,5 @@ class Pools:
         for number in numbers:
             if number not in passing and number not in self._told:
                 self._told.add(number)
-                name = self._course.calls[number].name
-                self._course.ledger.tell(StepWaiting(run.run_id, name, pool=pool))
+                self._course.ledger.tell(StepWaiting(run.run_id, self._name(number), pool=pool))
         return passing

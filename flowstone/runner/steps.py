@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     Spawn = Callable[[Callable[..., Awaitable[None]]], None]
 
 
+#: Causes that hold whatever was current before.
+_OWN_CAUSES = frozenset({"forced", "always", "made_together"})
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Making(Job):
     """The call that makes the assets of some steps, one or several together."""
@@ -54,6 +58,10 @@ class _Making(Job):
     turns: Sequence[Turn]
     drafts: Sequence[Draft]
 
+    @property
+    def numbers(self) -> list[int]:
+        return [turn.number for turn in self.turns]
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Comparing(Job):
@@ -62,6 +70,10 @@ class _Comparing(Job):
     lane: Lane
     read: Read
     steps: Sequence[tuple[int, Step]]
+
+    @property
+    def numbers(self) -> list[int]:
+        return [number for number, _ in self.steps]
 
 
 class Steps:
@@ -141,6 +153,7 @@ class Steps:
         turns = [self._turn(*each, read) for each in steps]
         if not first.may_cut_off or (stood := await self._standing.of(turns)) is None:
             return await self._to_make(lane, turns, read)
+        await self._give_up([turn.step.name for turn in turns if turn.step.along])
         standing = [(number, step) for number, step, _ in stood]
         if self._course.is_verified(first):
             return await self._to_compare(lane, standing, read)
@@ -149,6 +162,11 @@ class Steps:
             self._ledger.reused(step.name, "from history" if kind == "history" else "")
             self._course.done(each)
         return None
+
+    async def _give_up(self, left_out: Sequence[str]) -> None:
+        """What is left out has no end that would free its claim."""
+        if left_out:
+            await self._tools.store.release(self._run.run_id, left_out, self._key)
 
     async def _to_make(self, lane: Lane, turns: Sequence[Turn], read: Read) -> Job | None:
         resources, failure = await self._at_hand(turns[0].step, read)
@@ -209,7 +227,11 @@ class Steps:
         return Turn(number, step, ingredients, self._causes(step, ingredients))
 
     def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
-        """Why the step runs, now that its inputs are known."""
+        """Why the step runs, now that its inputs are known, and what was made since the plan."""
+        if step.before is not self._course.plan[step.name].before:
+            own = [cause for cause in step.causes if cause.kind in _OWN_CAUSES]
+            differing = list(ingredients.causes(step.before)) if step.before else []
+            return [*own, *differing] or list(step.causes)
         known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
         if step.before is None or step.name in self._course.lost:
             return known
@@ -276,16 +298,16 @@ class Steps:
         if job.assets[0].policy.retries is not None:
             self._course.expect(steps, -1)
         if isinstance(outcome, Lost):
-            failure = self._after_loss(job, [turn.number for turn in job.turns], outcome)
-            if failure is None:
-                self._moved()
-                return
-            self._course.expect(steps, -1)
-            outcome = failure
-        if steps[0].config.inputs:
+            self._after_loss(job, outcome, self._ended_lost)
+        elif steps[0].config.inputs:
+            job.lane.preparing += 1
             self._spawn(self._look_outside, job, outcome)
         else:
             self._made(job, outcome, steps[0].outside)
+
+    def _ended_lost(self, job: _Making, failure: Failure) -> None:
+        self._course.expect([turn.step for turn in job.turns], -1)
+        self._made(job, failure, job.turns[0].step.outside)
 
     def _tries_again(self, job: _Making, failure: Failure) -> bool:
         """Whether there is another attempt; it begins in a while."""
@@ -300,12 +322,12 @@ class Steps:
         return True
 
     async def _try_again(self, job: _Making, delay: float) -> None:
-        await self._pools.give_back(job.assets[0])
+        await self._pools.give_back(job.numbers[0])
         with anyio.move_on_after(delay):
             await self.stopping.wait()
         job.lane.preparing -= 1
         if not self.stopping.is_set():
-            self._course.ready([job.turns[0].number])
+            self._course.ready([job.numbers[0]])
         self._moved()
 
     def _keep_output(self, job: _Making) -> None:
@@ -324,18 +346,38 @@ class Steps:
         self._ledger.then(done.set)
         await done.wait()
 
-    def _after_loss(self, job: Any, numbers: Sequence[int], lost: Lost) -> Failure | None:
-        """None if the inputs that were lost are on their way to be made again."""
+    def _after_loss(
+        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
+    ) -> None:
+        """Have inputs that were lost made again; a step that fails for them has ``failed``."""
         self._versions.give_back(job.assets[0], job.arguments)
-        if recover(self._course, numbers, lost.assets, job.read):
-            return None
-        return gone(lost.assets)
+        if job.assets[0].policy.pool is None:
+            self._recover(job, lost, failed)
+        else:  # what it waits for now may want its place
+            job.lane.preparing += 1
+            self._spawn(self._leave_pool, job, lost, failed)
+
+    async def _leave_pool(
+        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
+    ) -> None:
+        await self._pools.give_back(job.numbers[0])
+        job.lane.preparing -= 1
+        self._recover(job, lost, failed)
+
+    def _recover(
+        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
+    ) -> None:
+        if recover(self._course, job.numbers, lost.assets, job.read):
+            self._moved()
+        else:
+            failed(job, gone(lost.assets))
 
     async def _look_outside(self, job: _Making, outcome: Outcome) -> None:
         """What was outside, unless an input path changed meanwhile: nobody knows what was read."""
         step = job.turns[0].step
         now = (await self._tools.inputs({step.name: step.config}))[step.name]
         mark = f"{self._run.run_id} {step.name}"
+        job.lane.preparing -= 1
         self._made(job, outcome, step.outside.unless_torn(now, step.config.inputs, mark))
 
     def _made(self, job: _Making, outcome: Any, outside: Observed) -> None:
@@ -394,11 +436,13 @@ class Steps:
 
     def _comparing_ended(self, job: _Comparing, outcome: Outcome) -> None:
         job.lane.ended()
-        lost = outcome if isinstance(outcome, Lost) else None
-        failure = lost and self._after_loss(job, [number for number, _ in job.steps], lost)
-        if failure is not None or lost is None:
-            self._compared(job.steps, failure or outcome)
-        self._moved()
+        if isinstance(outcome, Lost):
+            self._after_loss(job, outcome, self._compared_lost)
+        else:
+            self._compared(job.steps, outcome)
+
+    def _compared_lost(self, job: _Comparing, failure: Failure) -> None:
+        self._compared(job.steps, failure)
 
     def _compared(self, steps: Sequence[tuple[int, Step]], outcome: Any) -> None:
         """What stands is the recorded version all the same."""
@@ -408,6 +452,7 @@ class Steps:
                 self._course.report.failures[step.name] = made
             self._ledger.compared(step, made)
             self._course.done(number)
+        self._moved()
 
 
 def _biggest(drafts: Iterable[Draft]) -> Draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import datetime as dt
 import os
 import threading
 import time
@@ -12,8 +13,9 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from flowstone import Asset, Context, Flowstone
+from flowstone import Asset, Context, Flowstone, InputPath
 from flowstone.core.policy import Retry
+from flowstone.core.records import Run
 from flowstone.errors import (
     AssetTimeoutError,
     DefinitionError,
@@ -36,6 +38,7 @@ from flowstone.runner.stopping import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from flowstone.core.asset import AnyAsset
 
@@ -285,6 +288,31 @@ class TestStopping:
         assert (await opened.store.get("first")).status == "success"
         again = await opened.materialize(assets=assets)
         assert again.statuses == {"first": "reused", "second": "materialized"}
+
+    async def test_gently_waits_for_nothing_that_became_ready_at_the_end(
+        self, opened: Flowstone, tmp_path: Path
+    ) -> None:
+        """What it was made of is looked at once more; what needs it would wait for a place."""
+        began = dt.datetime.now(dt.UTC)
+        holder = Run(run_id="x", status="running", target="", started_at=began)
+        await opened.store.start_run(holder, [])
+        await opened.store.take_slots("x", "gpu", 1, ["y"], None, interval=None)
+        (tmp_path / "file").write_text("text")
+        stop = Stop()
+
+        async def first(source: InputPath = tmp_path / "file") -> int:
+            stop.gently()
+            return len(source.read_text())
+
+        after = pinned("after", lambda first: first, pool="gpu")
+        with anyio.fail_after(10):
+            result = await opened.materialize(
+                assets=[pinned("first", first), after],
+                pools={"gpu": 1},
+                stop=stop,
+                raise_on_error=False,
+            )
+        assert result.statuses == {"first": "materialized", "after": "cancelled"}
 
     async def test_now_ends_what_runs_too(self, opened: Flowstone) -> None:
         stop = Stop()
@@ -537,6 +565,8 @@ class TestRacers:
         versions = [row.code_version for row in rows if row.asset_name == "shared"]
         assert len(set(versions)) == len(versions) == 4
         assert {row.status for row in rows} == {"success"}
+        told = [[c["kind"] for c in row.causes] for row in rows if row.asset_name == "shared"]
+        assert sorted(told) == [["code_changed"]] * 3 + [["never_made"]]
         for row in rows:
             for edge in await opened.store.lineage(row.id):
                 upstream = await opened.store.get_by_id(edge.upstream_id)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import numpy as np
 import pandas as pd
 import psycopg
 import pytest
 
 from flowstone import Asset, Flowstone
+from flowstone.core.records import Run
 from flowstone.errors import ValueLostError
+from flowstone.runner.events import Event, StepWaiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -409,3 +414,44 @@ async def _version(opened: Flowstone, make: Callable[[], Any]) -> str | None:
     result = await opened.materialize(Asset(make, name="untouched", code_version="1"))
     assert result.statuses == {"untouched": "materialized"}
     return (await opened.store.get("untouched")).data_version
+
+
+def pinned(name: str, fn: Callable[..., Any], version: str = "1", **options: Any) -> AnyAsset:
+    return Asset(fn, name=name, code_version=version, **options)
+
+
+async def test_what_was_reused_and_is_made_again_is_claimed_again(opened: Flowstone) -> None:
+    """Its claim was freed when it was reused; another run has taken it meanwhile."""
+    began = dt.datetime.now(dt.UTC)
+    other = Run(run_id="x", status="running", target="", started_at=began)
+
+    async def tick(one: list[str]) -> int:
+        if made_before:
+            await opened.store.start_run(other, [])
+            while not (await opened.store.claim("x", ["one"], None))[0].granted:  # noqa: ASYNC110 - nobody tells
+                await anyio.sleep(0.01)
+            file_of(opened, LARGE["one"]).unlink()
+        return len(one)
+
+    def listener(event: Event) -> None:
+        if isinstance(event, StepWaiting):
+            waited.append(event.holder)
+            ending.append(asyncio.create_task(opened.store.finish_run(other)))
+
+    def assets(version: str) -> list[AnyAsset]:
+        return [
+            pinned("source", lambda: 1, version),
+            pinned("one", lambda source: LARGE["one"][source - 1 :]),
+            pinned("tick", tick, version),
+            pinned("user", lambda one: one[-1], version, deps=["tick"]),
+        ]
+
+    made_before: list[bool] = []
+    waited: list[str | None] = []
+    ending: list[asyncio.Task[None]] = []
+    await opened.materialize(assets=assets("1"))
+    made_before.append(True)
+    result = await opened.materialize(assets=assets("2"), on_event=listener)
+    assert waited == ["x"]
+    assert result["user"] == "first"
+    assert result.statuses["one"] == "materialized"

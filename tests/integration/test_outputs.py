@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from flowstone import Asset, Context, DataVersion, Flowstone
+from flowstone.core.records import Run
 from flowstone.errors import RunFailedError
 from flowstone.runner.events import StepFinished, StepStarted
 
@@ -283,6 +285,97 @@ async def test_what_was_not_asked_for_decides_nothing_while_running(opened: Flow
     again = await opened.materialize("fitted", assets=same)
     assert not CALLS
     assert again.statuses == {"rows": "materialized", "train": "reused", "fitted": "reused"}
+
+
+async def test_what_was_left_out_leaves_the_pool_along_with_its_twin(opened: Flowstone) -> None:
+    def assets(version: str) -> list[AnyAsset]:
+        return [
+            pinned("rows", lambda: [1], version),
+            pinned("pair", lambda rows: (rows, 1), outputs=["wide", "other"], pool="gpu"),
+            pinned("after", lambda other: -other, version, pool="gpu"),
+        ]
+
+    await opened.materialize(assets=assets("1"), pools={"gpu": 1})
+    with anyio.fail_after(30):
+        again = await opened.materialize("after", assets=assets("2"), pools={"gpu": 1})
+    assert again.statuses == {"rows": "materialized", "other": "reused", "after": "materialized"}
+
+
+async def test_a_step_whose_input_was_lost_leaves_its_pool_to_who_makes_it_again(
+    opened: Flowstone,
+) -> None:
+    def assets(version: str, tick: Callable[[], int]) -> list[AnyAsset]:
+        return [
+            pinned("source", lambda: BIG, pool="gpu"),
+            pinned("tick", tick, version),
+            pinned("user", lambda source: source[0], version, deps=["tick"], pool="gpu"),
+        ]
+
+    first = await opened.materialize(assets=assets("1", lambda: 1), pools={"gpu": 1})
+
+    def tick() -> int:
+        lose(opened, first, "source")
+        return 2
+
+    with anyio.fail_after(30):
+        again = await opened.materialize(assets=assets("2", tick), pools={"gpu": 1})
+    assert again["user"] == "x"
+    assert again.statuses["source"] == "materialized"
+
+
+async def test_the_row_of_what_is_left_out_after_it_was_begun_is_closed(opened: Flowstone) -> None:
+    """Its input was lost, and came out so that an earlier success stands in for its twin."""
+    state = {"source": BIG}
+
+    def assets(rows: int, source: str) -> list[AnyAsset]:
+        def begin() -> int:
+            if first is not None:
+                lose(opened, first, "source")
+            return rows
+
+        return [
+            pinned("rows", begin, f"{rows} {first is None}"),
+            pinned("source", lambda: state["source"], source),
+            pinned("pair", lambda rows, source: (rows, source[0]), outputs=["wide", "other"]),
+            pinned("after", lambda other: other, str(rows)),
+        ]
+
+    first: RunResult | None = None
+    await opened.materialize(assets=assets(2, "as then"))
+    state["source"] = f"y{BIG}"
+    first = await opened.materialize(assets=assets(1, "as now"))
+    state["source"] = BIG
+    again = await opened.materialize("after", assets=assets(2, "as now"))
+    assert again.statuses["other"] == "reused"
+    assert {row.asset_name: row.status for row in again.rows} == {
+        "rows": "success",
+        "source": "success",
+        "wide": "cancelled",
+        "other": "cancelled",
+    }
+
+
+async def test_the_claim_of_what_is_left_out_is_given_up(opened: Flowstone) -> None:
+    began = dt.datetime.now(dt.UTC)
+    await opened.store.start_run(Run(run_id="x", status="running", target="", started_at=began), [])
+
+    async def after(other: int) -> bool:
+        with anyio.move_on_after(10):
+            while not (await opened.store.claim("x", ["wide"], None))[0].granted:  # noqa: ASYNC110 - nobody tells
+                await anyio.sleep(0.01)
+            return other == 1
+        return False
+
+    def assets(version: str) -> list[AnyAsset]:
+        return [
+            pinned("rows", lambda: [1], version),
+            pinned("pair", lambda rows: (rows, 1), outputs=["wide", "other"]),
+            pinned("after", after if version == "2" else lambda other: other, version),
+        ]
+
+    await opened.materialize(assets=assets("1"))
+    again = await opened.materialize("after", assets=assets("2"))
+    assert again["after"] is True
 
 
 async def test_what_was_left_out_is_made_with_a_lost_twin(opened: Flowstone) -> None:

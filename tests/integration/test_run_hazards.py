@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 import datetime as dt
 import functools
+import gc
+import sys
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +136,70 @@ class TestFunctions:
         }
         assert result.failures["gives_up"].type == "asyncio.exceptions.CancelledError"
 
+    async def test_one_that_cancels_the_task_it_runs_in_fails_no_other(
+        self, opened: Flowstone
+    ) -> None:
+        async def after() -> int:
+            await anyio.lowlevel.checkpoint()
+            return _cancelling()
+
+        assets = [pinned("a", _cancels_itself), pinned("b", after)]
+        result = await opened.materialize(assets=assets, raise_on_error=False, max_concurrency=1)
+        assert result.statuses == {"a": "failed", "b": "materialized"}
+        assert result.failures["a"].type == "asyncio.exceptions.CancelledError"
+        assert result["b"] == 0
+
+    async def test_a_cancellation_that_a_function_got_over_is_not_there_for_the_next(
+        self, opened: Flowstone
+    ) -> None:
+        async def gets_over() -> int:
+            await _cancels_itself()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            return 1
+
+        async def after() -> int:
+            return _cancelling()
+
+        assets = [pinned("a", gets_over), pinned("b", after)]
+        result = await opened.materialize(assets=assets, max_concurrency=1)
+        assert (result["a"], result["b"]) == (1, 0)
+
+    async def test_what_an_async_function_prints_is_kept_in_threads_too(
+        self, opened: Flowstone
+    ) -> None:
+        async def talks() -> int:
+            await anyio.lowlevel.checkpoint()
+            sys.stdout.write("spoken\n")
+            return 1
+
+        result = await opened.materialize(assets=[pinned("talks", talks, executor="thread")])
+        (log,) = await opened.store.logs(result.run_id)
+        assert log.lines.endswith("out spoken")
+
+    async def test_a_thread_holds_nothing_of_the_call_before(self, opened: Flowstone) -> None:
+        """What a call made may be large, and the next one may take long."""
+        made: list[weakref.ref[Any]] = []
+        recorded = threading.Event()
+
+        def large() -> set[int]:
+            value = {1, 2}
+            made.append(weakref.ref(value))
+            return value
+
+        def after() -> bool:
+            assert recorded.wait(60)
+            gc.collect()
+            return made[0]() is None
+
+        def listener(event: Event) -> None:
+            if isinstance(event, StepFinished) and event.asset == "a":
+                recorded.set()
+
+        assets = [pinned("a", large), pinned("b", after)]
+        result = await opened.materialize(assets=assets, max_concurrency=1, on_event=listener)
+        assert result["b"] is True
+
     async def test_decorators_may_turn_sync_into_async_and_back(self, opened: Flowstone) -> None:
         def awaiting(fn: Callable[[], int]) -> Any:
             @functools.wraps(fn)
@@ -167,6 +234,17 @@ class TestFunctions:
         ]
         result = await opened.materialize(assets=assets)
         assert [result[each.name] for each in assets] == [3, 3, 3]
+
+
+async def _cancels_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+def _cancelling() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else -1
 
 
 class _Fragile:

@@ -310,12 +310,8 @@ class Crew:
             self._arrived(member)
             taken = self._take(member)
         while taken is not None:
-            job, context = taken
-            try:
-                outcome = unready or context.run(member.caller.call, job)
-            except BaseException as error:  # noqa: BLE001 - nothing ends a thread others wait for
-                outcome = describe(error)
-            taken = self._next(member, (job, outcome, context))
+            # nothing here holds what a call made while the next one is under way
+            taken = self._next(member, (taken[0], unready or _called(member, *taken), taken[1]))
 
     def _next(self, member: _Member, end: _End) -> _Taken | None:
         """Hand over the end of a call, and take the next job."""
@@ -388,6 +384,13 @@ class Crew:
         if member.coming:
             member.coming = False
             self._coming -= 1
+
+
+def _called(member: _Member, job: Job, context: contextvars.Context) -> Outcome | Awaited:
+    try:
+        return context.run(member.caller.call, job)
+    except BaseException as error:  # noqa: BLE001 - nothing ends a thread others wait for
+        return describe(error)
 
 
 def _drop(end: _End) -> None:

@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 
 from flowstone.errors import AssetTimeoutError
-from flowstone.runner.failure import describe
+from flowstone.runner.failure import Failure, describe
 from flowstone.runner.ledger import now
 from flowstone.runner.output import capturing
 from flowstone.runner.step import Lost, keep_all, take
@@ -98,9 +98,10 @@ class LoopExecutor:
                 if time.monotonic() - since > TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
                     since = time.monotonic()
-        except anyio.get_cancelled_exc_class():
-            self._jobs.clear()  # the run is stopped: no other worker is to begin them
-            raise
+        except anyio.get_cancelled_exc_class() as error:
+            if is_stopped(error):  # else a function has cancelled the worker, and was long over
+                self._jobs.clear()  # no other worker is to begin them
+                raise
         finally:
             self._leave()
 
@@ -108,6 +109,8 @@ class LoopExecutor:
         self._running += 1
         try:
             outcome = await self._call(job)
+            if _is_cancelling():
+                outcome = await _without_cancelling(outcome)
         finally:
             self._running -= 1
         job.ended(job, outcome)
@@ -147,7 +150,6 @@ class LoopExecutor:
         except BaseException as error:
             if is_stopped(error):
                 raise
-            _forget_cancelling()
             return describe(error)
 
     async def _aside(self, waiting: Awaitable[T]) -> T:
@@ -221,11 +223,26 @@ class _Driven:
                 self._executor.goes_on()
 
 
-def _forget_cancelling() -> None:
-    """A function may have cancelled the task it ran in; the next one is not to suffer for it."""
+def _is_cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _without_cancelling(outcome: Outcome) -> Outcome:
+    """The outcome of a function that cancelled the task it ran in; the next one starts without.
+
+    It fails if that is still to come, as it would in a task of its own.
+    """
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as error:
+        if is_stopped(error):
+            raise
+        outcome = outcome if isinstance(outcome, Failure) else describe(error)
     task = asyncio.current_task()
     while task is not None and task.cancelling():
         task.uncancel()
+    return outcome
 
 
 async def _one(awaitable: Awaitable[Any]) -> Any:

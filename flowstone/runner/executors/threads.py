@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flowstone.log import keeping
 from flowstone.runner.executors.crew import Crew
-from flowstone.runner.output import capturing
 from flowstone.runner.step import call_sync
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ class _Here:
 
     def call(self, job: Job) -> Outcome | Awaited:
         """Call the function."""
-        with capturing(job.output):
-            return call_sync(job.assets, job.arguments, job.values)
+        # the context is the job's own; what is to be awaited goes on in it
+        keeping.set(job.output)
+        return call_sync(job.assets, job.arguments, job.values)
 
     def stop(self) -> bool:
         """No thread can be stopped."""
