@@ -50,11 +50,13 @@ WAITING = """
 
 
 FAR = """
+    import sys
     from flowstone import Context, asset
 
     @asset(executor="process")
     def far(context: Context) -> int:
         print("printed far away")
+        print("and what went wrong", file=sys.stderr)
         context.logger.info("logged far away", rows=3)
         return 1
 """
@@ -246,9 +248,11 @@ class TestLogs:
         project.write("far.py", FAR)
         run = project.flowstone("run", "far.py")
         assert (run.code, "printed far away" in run.err) == (0, True)
+        assert re.search(r"^✓ far .* int$", run.err, re.MULTILINE)
         logs = project.flowstone("logs", "last", "far").out.splitlines()
-        assert logs[1].endswith("  printed far away")
-        assert logs[2].endswith("  logged far away rows=3")
+        assert logs[1].endswith("  out       printed far away")
+        assert logs[2].endswith("  err       and what went wrong")
+        assert logs[3].endswith("  info      logged far away rows=3")
 
     async def test_an_asset_without_any_is_told_from_one_that_is_unknown(
         self, project: Project, database_18: str
