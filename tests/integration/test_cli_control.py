@@ -195,10 +195,14 @@ class TestCancel:
     ) -> None:
         project.flowstone("cancel", "last", "--yes").is_short_error(2, "no run is recorded yet")
         async with Flowstone(database_url=database_18) as fs:
+            goes_on = await running(fs)
             run_id = await running(fs)
             await ended(fs, run_id)
+            call = project.flowstone("cancel", "last", "--yes")
+            call.is_short_error(2, f"is over, success; still running: {goes_on}\n")
+            await ended(fs, goes_on)
         over = project.flowstone("cancel", "last", "--yes")
-        over.is_short_error(2, f"nothing to stop: run {run_id} is over, success")
+        over.is_short_error(2, f"nothing to stop: run {run_id} is over, success\n")
         unknown = project.flowstone("cancel", "nothing", "--yes")
         unknown.is_short_error(2, "no run 'nothing' is recorded", f"'last' for {run_id}")
 
