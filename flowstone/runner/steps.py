@@ -300,7 +300,12 @@ class Steps:
     def _tries_again(self, job: _Making, failure: Failure) -> bool:
         """Whether there is another attempt; it begins in a while."""
         policy, attempt = job.assets[0].policy, job.drafts[0].attempt
-        if policy.retries is None or not policy.tries_again(attempt, failure.exception):
+        if policy.retries is None:
+            return False
+        before = len(_notes(failure))
+        if not policy.tries_again(attempt, failure.exception):
+            for note in _notes(failure)[before:]:  # the predicate raised: mend it
+                self._context(job.turns[0].step, attempt).logger.error(note)
             return False
         delay = policy.retries.delay_before(attempt + 1, random.random())  # noqa: S311 - no secret
         for draft in job.drafts:
@@ -424,6 +429,10 @@ class Steps:
                 self._course.report.failures[step.name] = made
             self._ledger.compared(step, made)
             self._course.done(number)
+
+
+def _notes(failure: Failure) -> Sequence[str]:
+    return getattr(failure.exception, "__notes__", ())
 
 
 def _biggest(drafts: Iterable[Draft]) -> Draft:

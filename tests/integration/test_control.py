@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from anyio import to_thread
+from structlog.testing import capture_logs
 
 from flowstone import Asset, Context, Flowstone
 from flowstone.core.policy import Retry
@@ -101,6 +102,17 @@ class TestRetries:
         with pytest.raises(RunFailedError):
             await opened.materialize(one)
         assert calls == [1]
+
+    async def test_a_predicate_that_raises_is_told(self, opened: Flowstone) -> None:
+        def broken() -> int:
+            raise LookupError("no")
+
+        retry = Retry(on=lambda error: error.code > 3)
+        with capture_logs() as logs:
+            await opened.materialize(pinned("broken", broken, retries=retry), raise_on_error=False)
+        (entry,) = logs
+        assert (entry["log_level"], entry["asset"]) == ("error", "broken")
+        assert "on= of its Retry raised AttributeError" in entry["event"]
 
     async def test_an_attempt_does_not_see_what_another_did_to_its_input(
         self, opened: Flowstone
