@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from flowstone.api import Flowstone
     from flowstone.core.records import Run
 
+#: Among how many runs those are looked for that are still running, and how many of them are named.
+_NEWEST, _SHOWN = 100, 3
+
 
 @click.command()
 @runs.argument
@@ -32,21 +35,25 @@ def cancel(*, run: str, yes: bool) -> int:
     """
     log.configure(Settings.load().log, "warning")
 
-    async def look(fs: Flowstone) -> Run:
-        return await runs.find(fs.store, run)
+    async def look(fs: Flowstone) -> tuple[Run, list[str]]:
+        newest = await fs.store.list_runs(limit=_NEWEST)
+        going = [each.run_id for each in newest if each.status == "running"]
+        return await runs.find(fs.store, run), going
 
     async def ask(fs: Flowstone) -> None:
         await fs.store.cancel_run(found.run_id)
 
-    found = call(look)
+    found, going = call(look)
     if found.status != "running":
-        raise click.UsageError(f"nothing to stop: run {found.run_id} is over, {found.status}")
+        others = f"; still running: {', '.join(going[:_SHOWN])}" if going else ""
+        over = f"run {found.run_id} is over, {found.status}"
+        raise click.UsageError(f"nothing to stop: {over}{others}")
     if not yes:
         _confirm(found)
     try:
         call(ask)
     except RunEndedError:  # meanwhile; or its process was gone, and now it is closed
-        ended = call(look)
+        ended, _ = call(look)
         click.echo(f"run {ended.run_id} is over now, {ended.status}; what it made stays recorded")
         return 0
     click.echo(f"run {found.run_id} is asked to stop; what it has made stays recorded")

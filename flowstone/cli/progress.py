@@ -90,6 +90,8 @@ class Progress:
         self._endings: dict[str, Ending] = {}
         self._failed: list[StepFinished] = []
         self._finished: RunFinished | None = None
+        #: For which a step has waited: one line for each, however many wait.
+        self._pools: set[str] = set()
 
     def planned(self, plan: Plan) -> None:
         """Tell what is fresh already."""
@@ -132,6 +134,10 @@ class Progress:
         elif not self._view.quiet and (told := self._remark(event)):
             self._text(self._clean(told))
 
+    def say(self, text: str) -> None:
+        """Show what the program itself has to say, above all that moves."""
+        self._text(text)
+
     def close(self) -> None:
         """The run is over, however it ended: what failed, then the counts."""
         alike: dict[tuple[str, ...], list[StepFinished]] = {}
@@ -154,7 +160,8 @@ class Progress:
             case StepRetrying():
                 failed = f"{event.asset}: attempt {event.attempt} failed: {event.detail}"
                 return f"retry: {failed}; again in {duration(event.delay * 1000)}"
-            case StepWaiting() if event.holder or self._view.verbose:
+            case StepWaiting() if self._view.verbose or event.pool not in self._pools:
+                self._pools |= {event.pool} if event.pool else set()
                 return f"waiting: {event.asset} for {event.what}"
             case LoopBlocked():
                 long = duration(event.seconds * 1000)

@@ -26,7 +26,7 @@ from flowstone.settings import Settings
 from flowstone.telling.frames import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from flowstone.api import Flowstone
     from flowstone.core.plan import Plan
@@ -88,7 +88,9 @@ def run(
             say = entries.say
         elif not as_json:
             screen = stack.enter_context(_screen(quiet=quiet))
-            listeners.append(Progress(screen, View(Path.cwd(), verbose=verbose, quiet=quiet)))
+            view = View(Path.cwd(), verbose=verbose, quiet=quiet)
+            listeners.append(progress := Progress(screen, view))
+            say = progress.say
 
         def tell(event: Event) -> None:
             for each in listeners:
@@ -101,7 +103,7 @@ def run(
             for each in listeners:
                 each.planned(drawn)
             with interrupts.heeded(stop, say):
-                return await fs.carry_out(
+                result = await fs.carry_out(
                     drawn,
                     partition=order.partition,
                     raise_on_error=False,
@@ -109,6 +111,8 @@ def run(
                     on_event=tell,
                     stop=stop,
                 )
+            _account(result, stop, say)
+            return result
 
         try:
             result = call(work)
@@ -118,6 +122,12 @@ def run(
             for each in listeners:
                 each.close()
     return _code(result)
+
+
+def _account(result: RunResult, stop: Stop, say: Callable[[str], object]) -> None:
+    """Say why a run ended early if nobody here asked it to."""
+    if result.run.status == "cancelled" and stop.how is None:
+        say("asked to stop from elsewhere: what ran is ended, what is done is recorded")
 
 
 def _code(result: RunResult) -> int:

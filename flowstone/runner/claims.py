@@ -46,7 +46,7 @@ class Claims:
         self._missing: dict[str, str | None] = {}
         #: What is made after all: a claim it had was freed when it was reused.
         self._again: set[str] = set()
-        self._told: set[str] = set()
+        self._told: dict[str, str] = {}
 
     @property
     def wanted(self) -> list[str]:
@@ -76,12 +76,8 @@ class Claims:
         """Whether a ready step has to wait for another run; it will be passed on later."""
         if not (self._missing or self._course.lost):
             return False
-        names = self._names(number)
-        held_elsewhere = [name for name in names if name in self._missing]
-        if not held_elsewhere:
+        if self._missing.keys().isdisjoint(self._names(number)):
             return False
-        for name in held_elsewhere:
-            self._tell(name)
         self._gate.wait(number)
         return True
 
@@ -113,8 +109,7 @@ class Claims:
         names = {name for of_call in wanted.values() for name in of_call}
         await self.take_in(await self._store.claim(self._run.run_id, names, self._run.partition))
         missing = self._missing.keys()
-        for name in names & missing:
-            self._tell(name)
+        self._tell(names & missing)
         waiting = {n for n, of_call in wanted.items() if not missing.isdisjoint(of_call)}
         await self._give_up({name for number in waiting for name in wanted[number]} - missing)
         return [number for number in numbers if number not in waiting]
@@ -140,11 +135,13 @@ class Claims:
                 step, current=now, before=now, may_cut_off=_may_share(step)
             )
 
-    def _tell(self, name: str) -> None:
-        holder = self._missing[name]
-        if holder is not None and name not in self._told:
-            self._told.add(name)
-            self._course.ledger.tell(StepWaiting(self._run.run_id, name, holder=holder))
+    def _tell(self, names: Collection[str]) -> None:
+        """Say who holds these, as was just answered; once, unless it is another run by now."""
+        for name in sorted(names):
+            holder = self._missing[name]
+            if holder is not None and self._told.get(name) != holder:
+                self._told[name] = holder
+                self._course.ledger.tell(StepWaiting(self._run.run_id, name, holder=holder))
 
 
 def _recorded(step: Step) -> uuid.UUID | None:

@@ -14,7 +14,6 @@ from flowstone.core.status import OPEN
 from flowstone.core.text import cap
 from flowstone.ids import materialization_id
 from flowstone.runner.events import Ending, StepFinished, StepRetrying, StepStarted
-from flowstone.runner.executors.base import ABSENT
 from flowstone.runner.failure import Failure
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ class Ledger:
     def told(self, draft: Draft, made: Made) -> None:
         """Listeners hear of the value that was taken down."""
         if self._listener is not None:
-            self._end(self._finished(draft, "materialized", _told(made)))
+            self._end(self._finished(draft, "materialized", made.what or summary(made.value)))
 
     def failed(self, draft: Draft, failure: Failure) -> None:
         """The step raised."""
@@ -270,13 +269,6 @@ def moves(plan: Plan, run: Run) -> list[Decision]:
 def now() -> dt.datetime:
     """The time, with its zone."""
     return dt.datetime.now(dt.UTC)
-
-
-def _told(made: Made) -> str:
-    """The value in a few characters; of one that stayed elsewhere, its size."""
-    if made.value is ABSENT and made.saved is not None:
-        return f"{made.saved.pointer.size:,} bytes"
-    return summary(made.value)
 
 
 def summary(value: object) -> str:

@@ -169,6 +169,7 @@ class _Execution:
                 raise
             finally:
                 try:
+                    self._steps.keep_rest()
                     self._course.cancel_rest()
                 finally:
                     self._journal.close()

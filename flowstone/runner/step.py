@@ -28,11 +28,13 @@ class Made:
     """The function returned ``value``; ``saved`` is None for an asset that is not kept.
 
     Such a value has the data version that the function stated, or one that equals no other.
+    ``what`` says in a few characters what it is, if it was made in another process.
     """
 
     value: Any
     saved: Saved | None
     data_version: str
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.outside import Observed
     from flowstone.core.plan import Step
-    from flowstone.core.records import Draft
+    from flowstone.core.records import DecisionKind, Draft
     from flowstone.runner.course import Course
     from flowstone.runner.lane import Lane
     from flowstone.runner.pools import Pools
@@ -106,6 +106,7 @@ class Steps:
         self._on_compared = guarded(self._comparing_ended)
         self._partition, self._spawn, self._moved = partition, spawn, moved
         self.is_open = is_open
+        self._called: set[_Making] = set()
         self._run = course.report.run
         self._key = course.plan.request.partition
         self._ledger, self._versions = course.ledger, course.versions
@@ -159,7 +160,7 @@ class Steps:
             return await self._to_compare(lane, standing, read)
         self._course.expect([turn.step for turn in turns], -1)
         for each, step, kind in stood:
-            self._ledger.reused(step.name, "from history" if kind == "history" else "")
+            self._ledger.reused(step.name, self._origin(step, kind))
             self._course.done(each)
         return None
 
@@ -226,6 +227,13 @@ class Steps:
         ingredients = step.ingredients(self._key, upstream)
         return Turn(number, step, ingredients, self._causes(step, ingredients))
 
+    def _origin(self, step: Step, kind: DecisionKind) -> str:
+        """Where what stands in for a step comes from; nothing if it was there all along."""
+        before, made = self._course.plan[step.name].current, step.current
+        if kind == "history" or made is None or (before is not None and before.id == made.id):
+            return "from history" if kind == "history" else ""
+        return f"made meanwhile by run {made.run_id}"
+
     def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
         """Why the step runs, now that its inputs are known, and what was made since the plan."""
         if step.before is not self._course.plan[step.name].before:
@@ -286,11 +294,13 @@ class Steps:
 
     def _begun(self, job: _Making) -> None:
         job.lane.begun()
+        self._called.add(job)
         for draft, turn in zip(job.drafts, job.turns, strict=True):
             self._ledger.running(draft, turn.causes, job.started_at)
 
     def _ended(self, job: _Making, outcome: Outcome) -> None:
         job.lane.ended()
+        self._called.discard(job)
         self._keep_output(job)
         if isinstance(outcome, Failure) and self._tries_again(job, outcome):
             return
@@ -312,7 +322,12 @@ class Steps:
     def _tries_again(self, job: _Making, failure: Failure) -> bool:
         """Whether there is another attempt; it begins in a while."""
         policy, attempt = job.assets[0].policy, job.drafts[0].attempt
-        if policy.retries is None or not policy.tries_again(attempt, failure.exception):
+        if policy.retries is None:
+            return False
+        before = len(_notes(failure))
+        if not policy.tries_again(attempt, failure.exception):
+            for note in _notes(failure)[before:]:  # the predicate raised: mend it
+                self._context(job.turns[0].step, attempt).logger.error(note)
             return False
         delay = policy.retries.delay_before(attempt + 1, random.random())  # noqa: S311 - no secret
         for draft in job.drafts:
@@ -335,6 +350,12 @@ class Steps:
         log = job.output.record(job.run_id, asset.name, self._key, job.drafts[0].attempt)
         if log is not None:
             self._ledger.keep(log)
+
+    def keep_rest(self) -> None:
+        """What functions have told that were called and have not ended is kept, too."""
+        for job in self._called:
+            self._keep_output(job)
+        self._called.clear()
 
     def _is_strict(self, step: Step) -> bool:
         """Whether its begin is recorded before it begins, and its end before others begin."""
@@ -453,6 +474,10 @@ class Steps:
             self._ledger.compared(step, made)
             self._course.done(number)
         self._moved()
+
+
+def _notes(failure: Failure) -> Sequence[str]:
+    return getattr(failure.exception, "__notes__", ())
 
 
 def _biggest(drafts: Iterable[Draft]) -> Draft:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
+import os
+import pty
 import re
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -47,11 +50,13 @@ WAITING = """
 
 
 FAR = """
+    import sys
     from flowstone import Context, asset
 
     @asset(executor="process")
     def far(context: Context) -> int:
         print("printed far away")
+        print("and what went wrong", file=sys.stderr)
         context.logger.info("logged far away", rows=3)
         return 1
 """
@@ -64,9 +69,9 @@ def project(tmp_path: Path, database_18: str) -> Project:
     return project
 
 
-def begun(project: Project, *arguments: str) -> subprocess.Popen[str]:
+def begun(project: Project, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
     """A run whose second asset runs, until there is a file ``go``."""
-    process = project.start("run", "shop.py", *arguments)
+    process = project.start("run", "shop.py", *arguments, **streams)
     deadline = time.monotonic() + 60
     while not (project.folder / "began").exists():
         assert time.monotonic() < deadline
@@ -120,6 +125,24 @@ class TestSignals:
         assert process.returncode == 0
         assert "2 materialized in" in said
 
+    def test_on_a_terminal_the_answer_has_a_line_of_its_own(self, project: Project) -> None:
+        ours, theirs = pty.openpty()
+        terminal = Project(project.folder, project.settings | {"TERM": "xterm-256color"})
+        process = begun(terminal, stdout=theirs, stderr=theirs, stdin=theirs)
+        os.close(theirs)
+        process.send_signal(signal.SIGINT)
+        shown = b""
+        while b"interrupted: " not in shown:
+            shown += os.read(ours, 65_536)
+        (project.folder / "go").touch()
+        with contextlib.suppress(OSError):  # Linux tells the end of a terminal so
+            while chunk := os.read(ours, 65_536):
+                shown += chunk
+        os.close(ours)
+        assert process.wait(60) == 130
+        plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode().replace("\r", "\n"))
+        assert sum(line.startswith("interrupted: nothing new") for line in plain.split("\n")) == 1
+
     def test_with_json_logs_the_answer_is_one_too(self, project: Project) -> None:
         process = begun(project, "--log", "json")
         process.send_signal(signal.SIGINT)
@@ -162,6 +185,7 @@ class TestCancel:
         assert call.code == 0
         said = process.communicate(timeout=60)[1]
         assert process.returncode == 130
+        assert "asked to stop from elsewhere" in said
         assert "1 materialized, 2 cancelled, all recorded" in said
         logs = project.flowstone("logs", "last", "first")
         assert logs.out.splitlines()[1].endswith("out       logged in with **********")
@@ -171,10 +195,14 @@ class TestCancel:
     ) -> None:
         project.flowstone("cancel", "last", "--yes").is_short_error(2, "no run is recorded yet")
         async with Flowstone(database_url=database_18) as fs:
+            goes_on = await running(fs)
             run_id = await running(fs)
             await ended(fs, run_id)
+            call = project.flowstone("cancel", "last", "--yes")
+            call.is_short_error(2, f"is over, success; still running: {goes_on}\n")
+            await ended(fs, goes_on)
         over = project.flowstone("cancel", "last", "--yes")
-        over.is_short_error(2, f"nothing to stop: run {run_id} is over, success")
+        over.is_short_error(2, f"nothing to stop: run {run_id} is over, success\n")
         unknown = project.flowstone("cancel", "nothing", "--yes")
         unknown.is_short_error(2, "no run 'nothing' is recorded", f"'last' for {run_id}")
 
@@ -224,9 +252,11 @@ class TestLogs:
         project.write("far.py", FAR)
         run = project.flowstone("run", "far.py")
         assert (run.code, "printed far away" in run.err) == (0, True)
+        assert re.search(r"^✓ far .* int$", run.err, re.MULTILINE)
         logs = project.flowstone("logs", "last", "far").out.splitlines()
-        assert logs[1].endswith("  printed far away")
-        assert logs[2].endswith("  logged far away rows=3")
+        assert logs[1].endswith("  out       printed far away")
+        assert logs[2].endswith("  err       and what went wrong")
+        assert logs[3].endswith("  info      logged far away rows=3")
 
     async def test_an_asset_without_any_is_told_from_one_that_is_unknown(
         self, project: Project, database_18: str

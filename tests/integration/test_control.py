@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import datetime as dt
+import io
 import os
 import threading
 import time
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from anyio import to_thread
+from structlog.testing import capture_logs
 
 from flowstone import Asset, Context, Flowstone, InputPath
 from flowstone.core.policy import Retry
@@ -50,6 +53,13 @@ marker = contextvars.ContextVar("marker", default="as it was")
 
 def pinned(name: str, fn: Callable[..., Any], **options: Any) -> AnyAsset:
     return Asset(fn, name=name, code_version="1", **options)
+
+
+def prints_and_goes_on() -> int:
+    for each in ("so far", "and on"):
+        print(each, flush=True)  # noqa: T201 - it is what is kept
+    threading.Event().wait()
+    return 1
 
 
 class TestRetries:
@@ -95,6 +105,17 @@ class TestRetries:
         with pytest.raises(RunFailedError):
             await opened.materialize(one)
         assert calls == [1]
+
+    async def test_a_predicate_that_raises_is_told(self, opened: Flowstone) -> None:
+        def broken() -> int:
+            raise LookupError("no")
+
+        retry = Retry(on=lambda error: error.code > 3)
+        with capture_logs() as logs:
+            await opened.materialize(pinned("broken", broken, retries=retry), raise_on_error=False)
+        (entry,) = logs
+        assert (entry["log_level"], entry["asset"]) == ("error", "broken")
+        assert "on= of its Retry raised AttributeError" in entry["event"]
 
     async def test_an_attempt_does_not_see_what_another_did_to_its_input(
         self, opened: Flowstone
@@ -465,6 +486,47 @@ class TestOutput:
         assert "logged rows=3" in logs[0].lines
         assert "psst" in logs[2].lines
 
+    @pytest.mark.parametrize("executor", ["loop", "thread", "process"])
+    async def test_what_a_step_printed_that_is_stopped_is_kept(
+        self, opened: Flowstone, executor: Any
+    ) -> None:
+        stop, printed, go_on = Stop(), threading.Event(), threading.Event()
+
+        async def on_loop() -> int:
+            print("so far")  # noqa: T201 - it is what is kept
+            printed.set()
+            await anyio.sleep_forever()
+            return 1
+
+        def in_thread() -> int:
+            print("so far")  # noqa: T201 - it is what is kept
+            printed.set()
+            go_on.wait()
+            return 1
+
+        class Screen(io.StringIO):
+            def write(self, text: str) -> int:
+                if "and on" in text:
+                    printed.set()
+                return len(text)
+
+        def listener(event: Event) -> None:
+            if isinstance(event, StepStarted):
+                printed.wait()
+                stop.now()
+
+        functions = {"loop": on_loop, "thread": in_thread, "process": prints_and_goes_on}
+        one = pinned("one", functions[executor], executor=executor)
+        with contextlib.redirect_stderr(Screen()):
+            result = await opened.materialize(
+                one, stop=stop, on_event=listener, raise_on_error=False
+            )
+        go_on.set()
+        assert result.statuses == {"one": "cancelled"}
+        (log,) = await opened.store.logs(result.run_id)
+        assert log.asset_name == "one"
+        assert "so far" in log.lines
+
 
 class TestHooks:
     async def test_hooks_of_assets_and_of_the_call_hear_of_their_ends(
@@ -545,6 +607,60 @@ class TestRacers:
             await begun.wait()
             await opened.materialize(pinned("shared", shared), on_event=listener)
         assert [each.holder for each in told] == first
+
+    async def test_nobody_is_said_to_wait_for_a_run_that_is_over(self, opened: Flowstone) -> None:
+        stop, begun = Stop(), anyio.Event()
+        told: list[StepWaiting] = []
+        runs: list[str] = []
+
+        async def first() -> int:
+            if not begun.is_set():
+                begun.set()
+                await anyio.sleep_forever()
+            return 1
+
+        def listener(event: Event) -> None:
+            if isinstance(event, StepWaiting):
+                told.append(event)
+                stop.now()
+
+        assets = [pinned("first", first), pinned("second", lambda first: first)]
+
+        async def holder() -> None:
+            result = await opened.materialize(assets=assets, stop=stop, raise_on_error=False)
+            runs.append(result.run_id)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(holder)
+            await begun.wait()
+            result = await opened.materialize(assets=assets, on_event=listener)
+        assert result.statuses == {"first": "materialized", "second": "materialized"}
+        assert [(each.asset, each.holder) for each in told] == [("first", *runs)]
+
+    async def test_who_shares_a_result_says_whose_it_is(self, opened: Flowstone) -> None:
+        begun, go_on = anyio.Event(), anyio.Event()
+        told: list[str] = []
+        runs: list[str] = []
+
+        async def shared() -> int:
+            begun.set()
+            await go_on.wait()
+            return 1
+
+        def listener(event: Event) -> None:
+            if isinstance(event, StepWaiting):
+                go_on.set()
+            elif isinstance(event, StepFinished):
+                told.append(event.detail)
+
+        async def holder() -> None:
+            runs.append((await opened.materialize(pinned("shared", shared))).run_id)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(holder)
+            await begun.wait()
+            await opened.materialize(pinned("shared", shared), on_event=listener)
+        assert told == [f"made meanwhile by run {runs[0]}"]
 
     async def test_different_code_has_both_histories_right(self, opened: Flowstone) -> None:
         async def shared() -> int:

@@ -224,7 +224,7 @@ async def test_a_call_whose_time_is_out_is_killed(keeper: Keeper, tmp_path: Path
         failure = await ended
         assert isinstance(failure, Failure)
         assert failure.type == "flowstone.errors.AssetTimeoutError"
-        assert failure.message.endswith("timeout of 0.3 seconds; its process was killed")
+        assert failure.message.endswith("timeout of 0.3 s; its process was killed")
         assert await desk.value(assets.pid) != int(file.read_text())
         assert processes.abandoned == ()
     with pytest.raises(ProcessLookupError):

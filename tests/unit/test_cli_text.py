@@ -368,17 +368,19 @@ def test_retries_waits_and_a_blocked_loop_are_told_as_they_happen() -> None:
         StepRetrying("r", "b", 1, 1.5, "OSError: \x1bgone"),
         StepWaiting("r", "c", holder="9c1d"),
         StepWaiting("r", "d", pool="gpu"),
+        StepWaiting("r", "f", pool="gpu"),
         LoopBlocked("r", "e", 2.0),
     ]
-    plan = plan_of(*map(new, "bcde"))
+    plan = plan_of(*map(new, "bcdef"))
     lines = followed(plan, *events)
-    assert lines[:2] == [
+    assert lines[:3] == [
         "retry: b: attempt 1 failed: OSError: \\x1bgone; again in 1.5 s",
         "waiting: c for run 9c1d",
+        "waiting: d for a place in pool 'gpu'",
     ]
-    assert lines[2].startswith("warning: e has kept the event loop busy for 2.0 s")
-    assert len(lines) == 3
-    assert "waiting: d for a place in pool 'gpu'" in followed(plan, *events, verbose=True)
+    assert lines[3].startswith("warning: e has kept the event loop busy for 2.0 s")
+    assert len(lines) == 4
+    assert "waiting: f for a place in pool 'gpu'" in followed(plan, *events, verbose=True)
     assert followed(plan, *events, quiet=True) == []
 
 

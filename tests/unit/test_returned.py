@@ -271,3 +271,15 @@ def test_below_a_decorator_only_an_explicit_wish_counts() -> None:
     check_returned(lenient, "1")
     with pytest.raises(ReturnTypeError, match="not int"):
         check_returned(strict, "1")
+
+
+def test_a_class_that_was_defined_again_is_not_said_to_be_another_than_itself() -> None:
+    def defined() -> type:
+        class Point:
+            """Defined by every call."""
+
+        return Point
+
+    old, new = defined(), defined()
+    told = misfit(new(), read(old, evaluate))
+    assert told.endswith(".Point as it was defined another time; define the asset again after it")

@@ -121,7 +121,7 @@ async def test_a_job_whose_time_is_out_is_given_up_and_another_thread_takes_over
     async with at_work(threads, keeper) as desk:
         failure = await desk.failure(work, timeout=0.02)
         assert failure.type == "flowstone.errors.AssetTimeoutError"
-        assert "made 0 took longer than its timeout of 0.02 seconds" in failure.message
+        assert "made 0 took longer than its timeout of 0.02 s;" in failure.message
         assert "goes on" in failure.message
         assert isinstance(failure.exception, TimeoutError)
         assert list(threads.abandoned) == ["made 0"]

@@ -210,6 +210,9 @@ def _is_instance(value: Any, cls: type) -> bool:
 
 def _told(value: object, kind: Type, path: str) -> str:
     came, wanted = told_apart(Class(type(value)), kind)
+    if came == wanted:
+        again = "as it was defined another time; define the asset again after it"
+        return f"{_head(path)} is {came} {again}"
     return f"{_head(path)} is {came}, not {wanted}"
 
 

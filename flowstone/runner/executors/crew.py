@@ -258,7 +258,7 @@ class Crew:
             ending = self._give_up(member)
             if not ending:
                 return
-        msg = f"{job.label} took longer than its timeout of {job.timeout:g} seconds; {ending}"
+        msg = f"{job.label} took longer than its timeout of {job.timeout:g} s; {ending}"
         self._ended(job, describe(AssetTimeoutError(msg)), contextvars.copy_context())
 
     def _give_up(self, member: _Member) -> str:

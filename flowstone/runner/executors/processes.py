@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.context import Context
 from flowstone.errors import DefinitionError, WorkerDiedError
+from flowstone.log import unkept
 from flowstone.runner.executors.base import ABSENT
 from flowstone.runner.executors.crew import Crew
 from flowstone.runner.executors.naming import without_function
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from flowstone.core.context import Logger
     from flowstone.runner.executors.base import Job
     from flowstone.runner.executors.worker import Answer
+    from flowstone.runner.output import Output
     from flowstone.runner.step import Outcome
     from flowstone.values import Keeper
 
@@ -190,7 +192,7 @@ class _Elsewhere:
         try:
             self._wire.send_packed(request)
             with capturing(job.output):
-                outcome = _outcome(self._answer(logger))
+                outcome = _outcome(self._answer(job.output, logger))
         except (EOFError, OSError):
             msg = f"{job.label}: its process {self._end()}"
             return describe(WorkerDiedError(msg))
@@ -243,13 +245,15 @@ class _Elsewhere:
         call = pack(Call(job.assets, arguments))
         return pack(Request(self._keepers.packed(job.values), call))
 
-    def _answer(self, logger: Logger | None) -> Answer:
+    def _answer(self, output: Output, logger: Logger | None) -> Answer:
         while True:
             message = self._wire.receive().unpack()
             # A stream or a logger that refuses a line fails nobody's call.
             with contextlib.suppress(Exception):
                 if isinstance(message, Text):
-                    sys.stderr.write(message.text)
+                    output.write(message.stream, message.text)
+                    with unkept():
+                        sys.stderr.write(message.text)
                 elif isinstance(message, Logged) and logger is not None:
                     getattr(logger, message.method)(message.event, **message.fields)
             if not isinstance(message, Text | Logged):
@@ -305,9 +309,9 @@ def _outcome(answer: Answer) -> Outcome:
 
 def _made(kept: Kept) -> Made | Failure:
     if kept.value is None:
-        return Made(ABSENT, kept.saved, kept.data_version)
+        return Made(ABSENT, kept.saved, kept.data_version, kept.what)
     try:
-        return Made(kept.value.unpack(), kept.saved, kept.data_version)
+        return Made(kept.value.unpack(), kept.saved, kept.data_version, kept.what)
     except Exception as error:  # noqa: BLE001 - its classes may raise anything
         return describe(error)
 

@@ -20,6 +20,7 @@ from flowstone.errors import UnserializableValueError
 from flowstone.runner.executors.texts import Comparison
 from flowstone.runner.executors.wire import Packed, Wire, pack
 from flowstone.runner.failure import Failure, describe
+from flowstone.runner.ledger import summary
 from flowstone.runner.step import Awaited, Lost, Made, awaited, call_sync
 from flowstone.runner.versions import Input
 from flowstone.values import handed_out
@@ -72,9 +73,13 @@ class Held(NamedTuple):
     value: Any
 
 
-class Text(NamedTuple):
-    """What the process has written to stdout or stderr."""
+Stream = Literal["out", "err"]
 
+
+class Text(NamedTuple):
+    """What the process has written to stdout (``out``) or stderr (``err``)."""
+
+    stream: Stream
     text: str
 
 
@@ -87,11 +92,15 @@ class Logged(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An asset was made; ``value`` is packed if it is not stored, else it stays here."""
+    """An asset was made; ``value`` is packed if it is not stored, else it stays here.
+
+    ``what`` it is takes a few characters.
+    """
 
     saved: Saved | None
     data_version: str
     value: Packed | None
+    what: str
 
 
 class Failed(NamedTuple):
@@ -169,6 +178,9 @@ def _plain(value: object) -> object:
 class _Sent(io.RawIOBase):
     """Sends what is written to the run; who asks for its number gets stdout's own."""
 
+    def __init__(self, stream: Stream) -> None:
+        self._stream: Stream = stream
+
     def writable(self) -> bool:
         """It is."""
         return True
@@ -176,7 +188,7 @@ class _Sent(io.RawIOBase):
     def write(self, data: Buffer, /) -> int:
         """Send the text."""
         text = bytes(data)
-        tell(Text(text.decode("utf-8", "replace")))
+        tell(Text(self._stream, text.decode("utf-8", "replace")))
         return len(text)
 
     def fileno(self) -> int:
@@ -184,9 +196,9 @@ class _Sent(io.RawIOBase):
         return 1
 
 
-def _stream() -> io.TextIOWrapper:
+def _stream(stream: Stream) -> io.TextIOWrapper:
     """A stream whose lines go to the run."""
-    buffer: Any = _Sent()
+    buffer: Any = _Sent(stream)
     return io.TextIOWrapper(
         buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True
     )
@@ -203,7 +215,7 @@ def main(descriptor: int) -> None:
     try:
         greeting: Greeting = wire.receive().unpack()
         sys.argv, _Here.comparison = greeting.argv, Comparison(greeting.texts)
-        sys.stdout, sys.stderr = _stream(), _stream()
+        sys.stdout, sys.stderr = _stream("out"), _stream("err")
         wire.send(os.getpid())
         while True:
             wire.send_packed(_answer(wire.receive().unpack()))
@@ -274,9 +286,9 @@ def _kept(asset: AnyAsset, made: Made | Failure) -> Kept | Failed:
     if isinstance(made, Failure):
         return _failed(made)
     if made.saved is not None:
-        return Kept(made.saved, made.data_version, None)
+        return Kept(made.saved, made.data_version, None, summary(made.value))
     try:
-        return Kept(None, made.data_version, pack(made.value))
+        return Kept(None, made.data_version, pack(made.value), summary(made.value))
     except Exception as error:  # noqa: BLE001 - whatever the value's methods raise
         msg = (
             f"asset {asset.name!r} returned a value that can't leave its process:"
