@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+import structlog
 from anyio import to_thread
 from structlog.testing import capture_logs
 
@@ -40,7 +41,7 @@ from flowstone.runner.executors import loop as loop_module
 from flowstone.runner.stopping import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from flowstone.core.asset import AnyAsset
@@ -60,6 +61,14 @@ def prints_and_goes_on() -> int:
         print(each, flush=True)  # noqa: T201 - it is what is kept
     threading.Event().wait()
     return 1
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    """What is logged; structlog is as it was before, not configured."""
+    with capture_logs() as entries:
+        yield entries
+    structlog.reset_defaults()
 
 
 class TestRetries:
@@ -106,13 +115,14 @@ class TestRetries:
             await opened.materialize(one)
         assert calls == [1]
 
-    async def test_a_predicate_that_raises_is_told(self, opened: Flowstone) -> None:
+    async def test_a_predicate_that_raises_is_told(
+        self, opened: Flowstone, logs: list[Any]
+    ) -> None:
         def broken() -> int:
             raise LookupError("no")
 
         retry = Retry(on=lambda error: error.code > 3)
-        with capture_logs() as logs:
-            await opened.materialize(pinned("broken", broken, retries=retry), raise_on_error=False)
+        await opened.materialize(pinned("broken", broken, retries=retry), raise_on_error=False)
         (entry,) = logs
         assert (entry["log_level"], entry["asset"]) == ("error", "broken")
         assert "on= of its Retry raised AttributeError" in entry["event"]
