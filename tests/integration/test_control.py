@@ -8,11 +8,12 @@ import io
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import pytest
 from anyio import to_thread
+from structlog import DropEvent, configure, get_config
 from structlog.testing import capture_logs
 
 from flowstone import Asset, Context, Flowstone
@@ -39,6 +40,8 @@ from flowstone.runner.stopping import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from structlog.typing import EventDict
 
     from flowstone.core.asset import AnyAsset
 
@@ -579,6 +582,36 @@ class TestRacers:
             await begun.wait()
             await opened.materialize(pinned("shared", shared), on_event=listener)
         assert [each.holder for each in told] == first
+
+    async def test_where_nobody_listens_the_waiting_is_logged(self, opened: Flowstone) -> None:
+        begun, go_on = anyio.Event(), anyio.Event()
+        runs: list[str] = []
+
+        async def shared() -> int:
+            begun.set()
+            await go_on.wait()
+            return 1
+
+        async def holder() -> None:
+            runs.append((await opened.materialize(pinned("shared", shared))).run_id)
+
+        def heard(_logger: object, _method: str, entry: EventDict) -> NoReturn:
+            logs.append(entry)
+            go_on.set()
+            raise DropEvent
+
+        logs: list[EventDict] = []
+        before = get_config()["processors"]
+        configure(processors=[heard])
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(holder)
+                await begun.wait()
+                await opened.materialize(pinned("shared", shared))
+        finally:
+            configure(processors=before)
+        (entry,) = logs
+        assert (entry["asset"], entry["event"]) == ("shared", f"waits for run {runs[0]}")
 
     async def test_nobody_is_said_to_wait_for_a_run_that_is_over(self, opened: Flowstone) -> None:
         stop, begun = Stop(), anyio.Event()
