@@ -12,7 +12,7 @@ from flowstone.errors import DefinitionErrors, SettingsError, SignatureError, di
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.result import RunResult, not_closed, run_failed
-from flowstone.runner.events import Listening
+from flowstone.runner.events import Listening, LoopBlocked, StepWaiting
 from flowstone.runner.executors.processes import refusal
 from flowstone.runner.hooks import Hooks, OfCall
 from flowstone.runner.run import Tools, execute
@@ -97,6 +97,7 @@ async def carry_out(
         inputs=functools.partial(read_inputs, cache=cache),
         logger=step_logger,
         tell=_both(listener, hooks),
+        remark=listener or functools.partial(_log, plan.request.partition),
         concurrency=given.get("max_concurrency") or settings.max_concurrency,
         pools=pools,
         stop=given.get("stop") or Stop(),
@@ -154,6 +155,15 @@ def _audience(
     graph = plan.request.graph
     log = step_logger(run_id, "", plan.request.partition)
     return listener, Hooks(lambda name: graph[name].policy, log, of_call)
+
+
+def _log(partition: str | None, event: Event) -> None:
+    """Where nobody listens, say what a person would take for a run that hangs."""
+    if isinstance(event, StepWaiting) and event.holder:
+        step_logger(event.run_id, event.asset, partition).info(f"waits for {event.what}")
+    elif isinstance(event, LoopBlocked):
+        told = f"has kept the event loop busy for {event.seconds:.1f} s; nothing else went on"
+        step_logger(event.run_id, event.asset, partition).warning(told)
 
 
 def _have_hooks(plan: Plan) -> bool:

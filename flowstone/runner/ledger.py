@@ -34,11 +34,19 @@ _ATTEMPT_BYTES = 4_096
 class Ledger:
     """The rows of one run: each change goes to the journal, and to a listener once it is committed.
 
-    ``endings`` says of each step how it ended, as far as it has.
+    What speaks of no row goes to ``remark``. ``endings`` says of each step how it ended, as far as
+    it has.
     """
 
-    def __init__(self, run: Run, journal: Journal, listener: Listener | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        journal: Journal,
+        listener: Listener | None,
+        remark: Listener | None = None,
+    ) -> None:
         self._run, self._journal, self._listener = run, journal, listener
+        self._remark = remark
         self._drafts: dict[str, Draft] = {}
         self._moved: set[str] = set()
         self.endings: dict[str, Ending] = {}
@@ -202,8 +210,8 @@ class Ledger:
 
     def tell(self, event: Event) -> None:
         """Listeners hear at once of what speaks of no row."""
-        if self._listener is not None:
-            self._listener(event)
+        if self._remark is not None:
+            self._remark(event)
 
     def keep(self, log: StepLog) -> None:
         """What an attempt of a step told is recorded with it."""

@@ -52,9 +52,9 @@ LOOK_SECONDS = 1.0
 class Tools:
     """What a run works with; ``inputs`` looks again at what input paths hold.
 
-    ``tell`` is None if nobody listens. ``concurrency`` is how many functions run at once; None
-    leaves those on the event loop without a limit. ``executor`` and ``durability`` are for assets
-    that don't say otherwise.
+    ``tell`` is None if nobody listens; what speaks of no row goes to ``remark``. ``concurrency`` is
+    how many functions run at once; None leaves those on the event loop without a limit.
+    ``executor`` and ``durability`` are for assets that don't say otherwise.
     """
 
     store: MaterializationStore
@@ -62,6 +62,7 @@ class Tools:
     inputs: Callable[[Mapping[str, Config]], Awaitable[Mapping[str, Observed]]]
     logger: Callable[[str, str, str | None], Logger]
     tell: Listener | None = None
+    remark: Listener | None = None
     concurrency: int | None = None
     pools: Mapping[str, Pool] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
@@ -107,7 +108,7 @@ class _Execution:
         self._plan, self._tools = plan, tools
         self._run = new_run(plan, run_id)
         self._journal = Journal(tools.store, run_id)
-        self._ledger = Ledger(self._run, self._journal, tools.tell)
+        self._ledger = Ledger(self._run, self._journal, tools.tell, tools.remark)
         self._report = Report(self._run, self._ledger.endings, drafts=self._ledger.rows)
         self._course = Course(plan, self._ledger, self._report, self._offer)
         self._claims = Claims(self._course, tools.store, self._has_claim, self._spawn)

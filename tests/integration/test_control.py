@@ -15,7 +15,6 @@ import anyio
 import pytest
 import structlog
 from anyio import to_thread
-from structlog.testing import capture_logs
 
 from flowstone import Asset, Context, Flowstone, InputPath
 from flowstone.core.policy import Retry
@@ -56,19 +55,19 @@ def pinned(name: str, fn: Callable[..., Any], **options: Any) -> AnyAsset:
     return Asset(fn, name=name, code_version="1", **options)
 
 
+@pytest.fixture
+def no_structlog() -> Iterator[None]:
+    """Logs go where they go in a program that says nothing about them."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
+
+
 def prints_and_goes_on() -> int:
     for each in ("so far", "and on"):
         print(each, flush=True)  # noqa: T201 - it is what is kept
     threading.Event().wait()
     return 1
-
-
-@pytest.fixture
-def logs() -> Iterator[list[Any]]:
-    """What is logged; structlog is as it was before, not configured."""
-    with capture_logs() as entries:
-        yield entries
-    structlog.reset_defaults()
 
 
 class TestRetries:
@@ -115,17 +114,19 @@ class TestRetries:
             await opened.materialize(one)
         assert calls == [1]
 
+    @pytest.mark.usefixtures("no_structlog")
     async def test_a_predicate_that_raises_is_told(
-        self, opened: Flowstone, logs: list[Any]
+        self, opened: Flowstone, capsys: pytest.CaptureFixture[str]
     ) -> None:
         def broken() -> int:
             raise LookupError("no")
 
         retry = Retry(on=lambda error: error.code > 3)
         await opened.materialize(pinned("broken", broken, retries=retry), raise_on_error=False)
-        (entry,) = logs
-        assert (entry["log_level"], entry["asset"]) == ("error", "broken")
-        assert "on= of its Retry raised AttributeError" in entry["event"]
+        (told,) = capsys.readouterr().err.splitlines()
+        assert "error" in told
+        assert "on= of its Retry raised AttributeError" in told
+        assert "asset=broken" in told
 
     async def test_an_attempt_does_not_see_what_another_did_to_its_input(
         self, opened: Flowstone
@@ -617,6 +618,33 @@ class TestRacers:
             await begun.wait()
             await opened.materialize(pinned("shared", shared), on_event=listener)
         assert [each.holder for each in told] == first
+
+    @pytest.mark.usefixtures("no_structlog")
+    async def test_where_nobody_listens_the_waiting_is_logged(self, opened: Flowstone) -> None:
+        begun, go_on = anyio.Event(), anyio.Event()
+        runs: list[str] = []
+
+        async def shared() -> int:
+            begun.set()
+            await go_on.wait()
+            return 1
+
+        async def holder() -> None:
+            runs.append((await opened.materialize(pinned("shared", shared))).run_id)
+
+        class Screen(io.StringIO):
+            def write(self, text: str) -> int:
+                go_on.set()
+                return super().write(text)
+
+        with contextlib.redirect_stderr(Screen()) as screen:
+            async with anyio.create_task_group() as group:
+                group.start_soon(holder)
+                await begun.wait()
+                await opened.materialize(pinned("shared", shared))
+        (told,) = screen.getvalue().splitlines()
+        assert f"waits for run {runs[0]} " in told
+        assert "asset=shared" in told
 
     async def test_nobody_is_said_to_wait_for_a_run_that_is_over(self, opened: Flowstone) -> None:
         stop, begun = Stop(), anyio.Event()
