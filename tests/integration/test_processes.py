@@ -458,7 +458,7 @@ async def test_a_cancelled_run_kills_its_processes_whatever_else_it_has(
         assert idle is None
         assets.hangs(path)
 
-    made = [
+    made: list[Asset[..., Any]] = [
         Asset(idle, name="idle", code_version="1"),
         Asset(busy, name="busy", code_version="1"),
         Asset(hangs, name="hangs", code_version="1", executor="process"),
