@@ -7,6 +7,8 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+import anyio
+
 from flowstone.runner.executors.loop import LoopExecutor
 from flowstone.runner.executors.processes import Processes
 from flowstone.runner.executors.threads import Threads
@@ -82,9 +84,10 @@ class Lanes:
             lane.withdraw()
 
     async def close(self) -> None:
-        """Executors give up what still runs."""
-        for lane in self._lanes.values():
-            await lane.executor.close()
+        """Executors give up what still runs, each of them also while the run is being cancelled."""
+        async with anyio.create_task_group() as closing:
+            for lane in self._lanes.values():
+                closing.start_soon(lane.executor.close)
 
     def _opened(self, kind: str) -> Executor:
         if kind == "loop":

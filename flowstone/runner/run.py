@@ -87,13 +87,13 @@ async def execute(plan: Plan, run_id: str, partition: object | None, tools: Tool
 async def _record_idle(plan: Plan, run_id: str, tools: Tools) -> Report:
     """Record a run that makes nothing; what it reuses from history becomes current."""
     run = new_run(plan, run_id)
-    _tell(tools, RunStarted(run_id, len(plan), 0))
     done = {"status": "success", "counts": {"reused": len(plan)}, "completed_at": run.started_at}
     report = Report(run.model_copy(update=done), {step.name: "reused" for step in plan})
     for step in plan:
         if step.current is not None:
             report.versions[step.name] = Version.of(step.asset, step.current)
     await tools.store.record_run(report.run, decisions=moves(plan, run))
+    _tell(tools, RunStarted(run_id, len(plan), 0))
     _tell(tools, RunFinished(run_id, "success", report.run.counts))
     return report
 

@@ -171,6 +171,8 @@ class Steps:
 
     async def _to_make(self, lane: Lane, turns: Sequence[Turn], read: Read) -> Job | None:
         resources, failure = await self._at_hand(turns[0].step, read)
+        if not self._versions.stand(read):
+            return await self._looked_up(turns[0].number, lane)
         if failure is None:
             job = self._making(lane, turns, read, resources)
             if self._is_strict(turns[0].step):
@@ -189,6 +191,8 @@ class Steps:
         self, lane: Lane, steps: Sequence[tuple[int, Step]], read: Read
     ) -> Job | None:
         resources, failure = await self._at_hand(steps[0][1], read)
+        if not self._versions.stand(read):
+            return await self._looked_up(steps[0][0], lane)
         if failure is not None:
             self._course.expect([step for _, step in steps], -1)
             for _, step in steps:

@@ -159,6 +159,10 @@ class Versions:
         """What stands of all that the asset needs."""
         return {edge: self.standing[edge[1]] for edge in asset.edges}
 
+    def stand(self, read: Read) -> bool:
+        """Whether what was read still stands: nothing of it was made again meanwhile."""
+        return all(self.standing[source] is version for (_, source), version in read.items())
+
     def claim(self, name: str, *, by_reference: bool = False) -> Any:
         """The value for one taker, who is not expected any more; or an ``Input`` to decode."""
         self._takers[name] -= 1

@@ -19,10 +19,10 @@ import pytest
 from flowstone import Asset, Flowstone
 from flowstone.core.records import Run
 from flowstone.errors import ValueLostError
-from flowstone.runner.events import Event, StepWaiting
+from flowstone.runner.events import Event, StepFinished, StepWaiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from flowstone.core.asset import AnyAsset
     from flowstone.result import RunResult
@@ -455,3 +455,43 @@ async def test_what_was_reused_and_is_made_again_is_claimed_again(opened: Flowst
     assert waited == ["x"]
     assert result["user"] == "first"
     assert result.statuses["one"] == "materialized"
+
+
+async def test_a_step_that_was_looked_up_meanwhile_takes_what_was_made_again(
+    opened: Flowstone,
+) -> None:
+    """What is recorded as its input is what it took."""
+    made_again = anyio.Event()
+    values = [LARGE["one"], LARGE["two"]]
+    again: list[bool] = []
+
+    async def slow() -> AsyncIterator[str]:
+        if again:
+            await made_again.wait()
+        yield "slow"
+
+    def tick(one: list[str]) -> int:
+        if again:
+            file_of(opened, LARGE["one"]).unlink()
+        return len(one)
+
+    def listener(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.asset == "one":
+            made_again.set()
+
+    def assets(version: str) -> list[AnyAsset]:
+        return [
+            pinned("one", lambda: values.pop(0)),
+            pinned("tick", tick, version),
+            pinned("quick", lambda one: one[0], version, deps=["tick"]),
+            pinned("late", lambda one, slow: one[0] + slow, version, deps=["tick"]),
+        ]
+
+    await opened.materialize(assets=assets("1"), resources={"slow": slow})
+    again.append(True)
+    result = await opened.materialize(
+        assets=assets("2"), resources={"slow": slow}, on_event=listener
+    )
+    assert (result["quick"], result["late"]) == ("other", "otherslow")
+    rows = {row.asset_name: row for row in result.rows}
+    assert rows["late"].inputs["upstream"]["one"] == rows["one"].data_version

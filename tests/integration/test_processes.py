@@ -12,10 +12,11 @@ from importlib import import_module, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import numpy as np
 import pytest
 
-from flowstone import Asset, Context, asset
+from flowstone import Asset, Context, Flowstone, asset
 from flowstone.core.dag import AssetGraph
 from flowstone.runner.executors.base import ABSENT
 from flowstone.runner.executors.processes import Processes
@@ -23,6 +24,7 @@ from flowstone.runner.executors.texts import texts
 from flowstone.runner.failure import Failure
 from flowstone.runner.step import Lost, Made
 from flowstone.runner.versions import Input
+from flowstone.store.memory import MemoryStore
 from flowstone.values import Keeper, ValueStore
 from tests.integration import process_assets as assets
 from tests.unit.jobs import Desk, at_work, value
@@ -434,3 +436,54 @@ async def test_two_processes_work_at_once(keeper: Keeper, tmp_path: Path) -> Non
     async with at_work(Processes(2), keeper) as desk:
         one, other = await asyncio.gather(desk.submit(opened("r")), desk.submit(opened("w")))
         assert value(one) != value(other)
+
+
+async def test_a_cancelled_run_kills_its_processes_whatever_else_it_has(
+    tmp_path: Path,
+) -> None:
+    """Closing the threads does not wait while being cancelled, nor does it keep anything."""
+    file = tmp_path / "pid"
+    begun, released = threading.Event(), threading.Event()
+
+    def idle() -> None:
+        begun.wait(60)
+
+    def busy() -> None:
+        begun.set()
+        released.wait(60)
+
+    path = str(file)
+
+    def hangs(idle: None) -> None:
+        assert idle is None
+        assets.hangs(path)
+
+    made: list[Asset[..., Any]] = [
+        Asset(idle, name="idle", code_version="1"),
+        Asset(busy, name="busy", code_version="1"),
+        Asset(hangs, name="hangs", code_version="1", executor="process"),
+    ]
+    async with Flowstone(store=MemoryStore(), home=tmp_path / "home") as fs:
+
+        async def run() -> None:
+            await fs.materialize(assets=made)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            with anyio.fail_after(20):
+                while not file.exists() or not file.read_text():  # noqa: ASYNC110 - it is elsewhere
+                    await anyio.sleep(0.01)
+            pid = int(file.read_text())
+            group.cancel_scope.cancel()
+        with anyio.fail_after(20):
+            while _is_there(pid):  # noqa: ASYNC110 - it tells nobody
+                await anyio.sleep(0.01)
+    released.set()
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -87,6 +87,20 @@ class TestListeners:
             await fs.materialize(two, on_event=listener)
         assert told == [("one", "success"), ("two", "success")]
 
+    async def test_listeners_hear_of_an_idle_run_once_it_is_committed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refuse(*_: Any, **__: Any) -> None:
+            raise StoreError("away")
+
+        told: list[Event] = []
+        async with Flowstone(store=MemoryStore(), home=tmp_path / "home") as fs:
+            await fs.materialize(two)
+            monkeypatch.setattr(fs.store, "record_run", refuse)
+            with pytest.raises(StoreError, match="away"):
+                await fs.materialize(two, on_event=told.append)
+        assert told == []
+
 
 class _Committing(MemoryStore):
     """A store that takes its time, and knows what it has written."""
