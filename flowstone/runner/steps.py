@@ -27,7 +27,7 @@ from flowstone.runner.versions import Version, read_inline
 from flowstone.values import is_shareable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from flowstone.core.cause import Cause
     from flowstone.core.ingredients import Ingredients
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from flowstone.runner.run import Tools
     from flowstone.runner.step import Arguments, Outcome
     from flowstone.runner.versions import Read
-
-    Spawn = Callable[[Callable[..., Awaitable[None]]], None]
 
 
 #: Causes that hold whatever was current before.
