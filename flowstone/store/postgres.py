@@ -425,6 +425,7 @@ def _run_values(run: Run) -> list[Any]:
         run.executor_node,
         run.started_at,
         run.completed_at,
+        run.request and Jsonb(run.request),
     ]
 
 
