@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from flowstone.acts import accepted, act, who
+from flowstone.checking import check_database
 from flowstone.core import partition as partitions
 from flowstone.errors import StoreError
 from flowstone.explain import next_run, recorded_run
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from flowstone.result import RunResult
     from flowstone.running import RunOptions
     from flowstone.store.base import MaterializationStore
+    from flowstone.store.integrity import Finding
     from flowstone.targets import Assets, Target
     from flowstone.values import IOManager
 
@@ -353,6 +355,24 @@ class Flowstone:
         acts = [act(actor or who(), "invalidate", each, key, reason) for each in recorded]
         found = await self.store.invalidate(recorded, key, acts)
         return [name for name, former in known.items() if not found.keys().isdisjoint(former)]
+
+    async def check_database(self, *, values: bool = True) -> list[Finding]:
+        """Whether what is recorded is whole: a finding for each invariant, in their order.
+
+        Nothing is changed, and runs may go on meanwhile. It takes a connection of its own.
+
+        Args:
+            values: read every value too, and compare it with its digest.
+
+        Raises:
+            StoreError: if there is no database, or it refuses.
+            ValueStoreError: if the disk does.
+        """
+        conninfo = self.store.conninfo
+        if conninfo is None:
+            raise StoreError("there is no database to check: the store is not in one")
+        kept = self.values if values else None
+        return await check_database(conninfo, self.settings.schema_name, kept)
 
     def _keeper(
         self, partition: str | None, io: IOManager | str | None = DEFAULT, run_id: str = ""

@@ -21,7 +21,7 @@ from flowstone.errors import (
 )
 from flowstone.telling.words import printable, relative
 
-FAILED, MISTAKEN, UNAVAILABLE, UNMATCHED = 1, 2, 3, 4
+FAILED, MISTAKEN, UNAVAILABLE, UNMATCHED, VIOLATED = 1, 2, 3, 4, 5
 _MISTAKES = (
     AcceptError,
     DefinitionError,

@@ -163,6 +163,26 @@ class ValueStore:
         remembered.save()
         return there
 
+    def damage(self, pointer: ValuePointer) -> str:
+        """What is wrong with the stored bytes of a value, empty if nothing is.
+
+        They are read whole, and not decoded. Of files that are themselves the asset and of what
+        an IO manager keeps nothing is said.
+
+        Raises ValueStoreError if the disk can't be read.
+        """
+        if pointer.location is not None:
+            return ""
+        try:
+            if pointer.inline is not None:
+                self._checked_bytes(pointer)
+            else:
+                with self._files.open(pointer.content_digest, pointer.size):
+                    pass
+        except ValueLostError as error:
+            return str(error)
+        return ""
+
     def _is_present(self, pointer: ValuePointer, remembered: Remembered) -> bool:
         if pointer.is_path:
             return paths.is_unchanged(pointer, remembered)
