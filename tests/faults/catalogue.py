@@ -1,0 +1,8 @@
+"""All faults, by number; and which are left out, and why."""
+
+from __future__ import annotations
+
+from tests.faults import calls, kills
+
+FAULTS = sorted([*kills.FAULTS, *calls.FAULTS], key=lambda fault: fault.number)
+LEFT_OUT: dict[int, tuple[str, str]] = {}
