@@ -15,9 +15,9 @@ _PASSING = ("40001", "40P01", "53", "55P03")
 
 def is_unreachable(error: BaseException) -> bool:
     """No connection, or a server that shuts down; a deadlock or a full disk is something else."""
-    if not isinstance(error, (pg.OperationalError, pg.InterfaceError)):
-        return False
-    return error.sqlstate is None or error.sqlstate.startswith(_UNREACHABLE)
+    if isinstance(error, pg.Error) and error.sqlstate is not None:
+        return error.sqlstate.startswith(_UNREACHABLE)
+    return isinstance(error, (pg.OperationalError, pg.InterfaceError))
 
 
 def may_pass(error: BaseException) -> bool:

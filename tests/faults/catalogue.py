@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import calls, kills
+from tests.faults import calls, kills, racing
 
-FAULTS = sorted([*kills.FAULTS, *calls.FAULTS], key=lambda fault: fault.number)
+FAULTS = sorted([*kills.FAULTS, *calls.FAULTS, *racing.FAULTS], key=lambda fault: fault.number)
 LEFT_OUT: dict[int, tuple[str, str]] = {}

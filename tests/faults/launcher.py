@@ -4,9 +4,9 @@
 process forked for it; that has all modules imported already, which is what most of the time of a
 short run goes into. When it has ended, its exit code is in the file named by the order. A fault is:
 
-- ``point``: ``module:name:before|after:n``: this process is killed at the n-th call of that function
-- ``files``: ``[folder, n]``: it is killed at the n-th time that something below the folder is opened
-  to be written, renamed, made or removed
+- ``point``: ``module:name:before|after:n``: the process is killed at the n-th call of a function
+- ``files``: ``[folder, n]``: it is killed at the n-th time that something below the folder is
+  opened to be written, renamed, made or removed
 - ``constants``: numbers of ours, by name, that are something else in this process
 - ``largest_file``: bytes that no file may exceed
 - ``clock``: seconds by which the clock of this process is wrong
