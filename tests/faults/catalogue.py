@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.faults import calls, kills, racing
+from tests.faults import calls, kills, racing, servers
 
-FAULTS = sorted([*kills.FAULTS, *calls.FAULTS, *racing.FAULTS], key=lambda fault: fault.number)
+FAULTS = sorted(
+    [*kills.FAULTS, *calls.FAULTS, *racing.FAULTS, *servers.FAULTS], key=lambda fault: fault.number
+)
 LEFT_OUT: dict[int, tuple[str, str]] = {}

@@ -9,10 +9,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.frame import Fault, Trial, chance, repeated
+from tests.faults.frame import Fault, Trial, repeated
 from tests.faults.wire import Wire
-from tests.faults.workload import Workload
-from tests.integration.scripts import ROOT, environment
+from tests.faults.workload import HEAD, Workload
+from tests.integration.cli_support import Project
+from tests.integration.scripts import environment
 
 if TYPE_CHECKING:
     import random
@@ -71,7 +72,7 @@ def fifty(world: World, trials: int, seed: int) -> Iterator[Trial]:
     """Fifty runners want one asset at the same moment; one executes it, and one records it."""
     rounds = [seed * 1_000_000 + number for number in range(trials)]
     with world.job(ONE) as job:
-        (job.folder / "work.py").write_text(job.workload.source.split("\n@asset")[0] + _ASSET)
+        Project(job.folder).write("work.py", HEAD + _ASSET)
         racers = [_racers(job) for _ in range(PROCESSES)]
         try:
             for racer in racers:
