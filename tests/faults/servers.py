@@ -79,7 +79,7 @@ def backend_killed(world: World, rng: random.Random) -> Trial:
 
 
 def server_ends(world: World, rng: random.Random) -> Trial:
-    """Kill the server, or stop it in a hurry, or properly; its guardian starts it again."""
+    """Kill the server, or stop it in a hurry, or properly; after a while it is started again."""
     with world.job(SECONDS) as job:
         how = rng.choice([signal.SIGKILL, signal.SIGQUIT, signal.SIGINT])
         trial = Trial(f"server gets {how.name}")
@@ -87,7 +87,10 @@ def server_ends(world: World, rng: random.Random) -> Trial:
         pid = world.server.status().pid
         assert pid is not None
         os.kill(pid, how)
-        return _through(job, trial, runner, time.monotonic())
+        ended = time.monotonic()
+        time.sleep(rng.uniform(0.0, 1.0))
+        world.server.start()
+        return _through(job, trial, runner, ended)
 
 
 def terminated(world: World, rng: random.Random) -> Trial:
