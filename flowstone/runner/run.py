@@ -291,7 +291,6 @@ class _Execution:
         """A run whose lease was in doubt goes on once it is not."""
         while True:
             await anyio.sleep(LOOK_SECONDS)
-            self._outage.look()
             self._moved()
 
     def _spawn(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
@@ -337,10 +336,12 @@ class _Execution:
                 self._heeding.cancel()
 
     async def _heed(self) -> None:
-        """Cancelled from outside, the run waits no longer than it must."""
+        """Say if the database is away; cancelled from outside, wait no longer than it must."""
         try:
             with self._heeding:
-                await anyio.sleep_forever()
+                while True:
+                    await anyio.sleep(LOOK_SECONDS)
+                    self._outage.look()
         except anyio.get_cancelled_exc_class():
             self._outage.hurry()
             raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -47,11 +49,20 @@ class Server:
 
     url: str
     data: Path
+    log: Path
 
-    @property
-    def pid(self) -> int:
-        """The postmaster's."""
-        return int((self.data / "postmaster.pid").read_text().splitlines()[0])
+    def end(self, how: signal.Signals) -> None:
+        """End it once it answers: SIGINT in order, SIGQUIT without, SIGKILL without its knowing."""
+        _wait_for(self.url, self.log)
+        os.kill(int((self.data / "postmaster.pid").read_text().splitlines()[0]), how)
+
+    def kill_backend(self) -> None:
+        """Kill a process that serves somebody, once there is one."""
+        served = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        with psycopg.connect(self.url) as conn:
+            row = conn.execute(f"{served} AND pid <> pg_backend_pid()").fetchone()
+        assert row is not None
+        os.kill(row[0], signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -82,7 +93,7 @@ def running_server(bindir: Path | None = None) -> Iterator[Server]:
             command = [programs.postgres, "-D", str(data), *options]
             with _running(command, data / "postmaster.pid", owner, root / "log"):
                 _wait_for(url, root / "log")
-                yield Server(url, data)
+                yield Server(url, data, root / "log")
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

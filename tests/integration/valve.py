@@ -23,7 +23,7 @@ class Valve:
         self._conninfo, self._folder = conninfo, folder
         self._links: set[asyncio.StreamWriter] = set()
         self._frozen: set[asyncio.StreamWriter] = set()
-        self._is_open = self._flows = True
+        self._is_open = True
         self.delay = 0.0
 
     @contextlib.asynccontextmanager
@@ -45,13 +45,13 @@ class Valve:
             each.transport.abort()
 
     def freeze(self) -> None:
-        """Say nothing any more, to anybody: nobody learns why."""
-        self._flows = False
+        """Let all connections be silent for ever, and no other begin."""
+        self._is_open = False
         self._frozen |= self._links
 
     def restore(self) -> None:
-        """Let new connections begin; those that were frozen stay so."""
-        self._is_open = self._flows = True
+        """Let connections begin again."""
+        self._is_open = True
 
     async def _serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         if not self._is_open:
@@ -59,15 +59,7 @@ class Valve:
             return
         far, forth = await asyncio.open_unix_connection(self._server)
         self._links |= {back, forth}
-        if not self._flows:
-            self._frozen |= {back, forth}
-        with contextlib.suppress(ConnectionError):
-            await asyncio.wait(
-                [
-                    asyncio.ensure_future(self._pass_on(near, forth)),
-                    asyncio.ensure_future(self._pass_on(far, back)),
-                ]
-            )
+        await asyncio.gather(self._pass_on(near, forth), self._pass_on(far, back))
         self._links -= {back, forth}
 
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
