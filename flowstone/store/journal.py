@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-from psycopg import errors as pg
+from typing import TYPE_CHECKING, Any
 
 from flowstone.errors import StoreError
-from flowstone.store.faults import lost, may_pass, translated
-from flowstone.store.patience import Patience
+from flowstone.store.faults import lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractAsyncContextManager
     from typing import Self
 
     from psycopg import AsyncConnection
 
     from flowstone.core.records import Decision, Draft, StepLog
+    from flowstone.store.link import Link
     from flowstone.store.recording import Recording
     from flowstone.store.run_queries import RunQueries
-
-    class Connections(Protocol):
-        """The part of a pool the store uses: a connection whose transaction ends with the block."""
-
-        def connection(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
-            """A connection."""
-            ...
 
 
 class PostgresJournal:
@@ -37,10 +27,8 @@ class PostgresJournal:
     connection is held for a batch only: journals of many runs must not keep all of a pool.
     """
 
-    def __init__(
-        self, pool: Connections, queries: RunQueries, recording: Recording, run_id: str
-    ) -> None:
-        self._pool, self._queries, self._recording = pool, queries, recording
+    def __init__(self, link: Link, queries: RunQueries, recording: Recording, run_id: str) -> None:
+        self._link, self._queries, self._recording = link, queries, recording
         self._run_id = run_id
         self._number: int | None = None
         self._turn = queries.next_batch(run_id)
@@ -57,22 +45,19 @@ class PostgresJournal:
         decisions: Sequence[Decision] = (),
         logs: Sequence[StepLog] = (),
     ) -> None:
-        """Write one batch, once."""
-        patience = Patience()
-        while True:
-            try:
-                async with self._pool.connection() as conn:
-                    number = await self._next(conn)
-                    async with conn.transaction():
-                        if await self._takes_turn(conn, number):
-                            said = (drafts, decisions, logs)
-                            await self._recording.record(conn, self._run_id, *said)
-                self._number = number
-                self._recording.mark(drafts)
-                return
-            except pg.Error as error:
-                if not may_pass(error) or not await patience.wait():
-                    raise translated(error) from error
+        """Write one batch, once; asked again for one that may have failed, the same is meant."""
+
+        async def attempt() -> int:
+            async with self._link.connection() as conn:
+                number = await self._next(conn)
+                async with conn.transaction():
+                    if await self._takes_turn(conn, number):
+                        said = (drafts, decisions, logs)
+                        await self._recording.record(conn, self._run_id, *said)
+            return number
+
+        self._number = await self._link.insist(attempt)
+        self._recording.mark(drafts)
 
     async def _next(self, conn: AsyncConnection[Any]) -> int:
         if self._number is None:
