@@ -59,7 +59,7 @@ def _through(job: Job, trial: Trial, runner: Runner, since: float) -> Trial:
     return trial
 
 
-def _begun(job: Job, rng: random.Random, trial: Trial, **fault: Any) -> Runner:
+def begun(job: Job, rng: random.Random, trial: Trial, **fault: Any) -> Runner:
     """A run that is somewhere on its way."""
     runner = job.start(**fault)
     reached = job.wait_for_calls(rng.randint(1, len(job.workload.names) - 4), runner)
@@ -72,7 +72,7 @@ def backend_killed(world: World, rng: random.Random) -> Trial:
     """Kill one backend: the server ends all others, and recovers."""
     with world.job(SECONDS) as job:
         trial = Trial("a backend of the run killed")
-        runner = _begun(job, rng, trial)
+        runner = begun(job, rng, trial)
         for (pid,) in job.ask(_OTHERS)[:1]:
             os.kill(pid, signal.SIGKILL)
         return _through(job, trial, runner, time.monotonic())
@@ -83,7 +83,7 @@ def server_ends(world: World, rng: random.Random) -> Trial:
     with world.job(SECONDS) as job:
         how = rng.choice([signal.SIGKILL, signal.SIGQUIT, signal.SIGINT])
         trial = Trial(f"server gets {how.name}")
-        runner = _begun(job, rng, trial)
+        runner = begun(job, rng, trial)
         pid = world.server.status().pid
         assert pid is not None
         os.kill(pid, how)
@@ -97,7 +97,7 @@ def terminated(world: World, rng: random.Random) -> Trial:
     """End all connections of a run every 50 ms, ten times."""
     with world.job(SECONDS) as job:
         trial = Trial("connections ended")
-        runner = _begun(job, rng, trial)
+        runner = begun(job, rng, trial)
         began = time.monotonic()
         for _ in range(10):
             ended = job.ask(f"SELECT pg_terminate_backend(pid) FROM ({_OTHERS}) AS o")  # noqa: S608 - ours
@@ -123,7 +123,7 @@ def frozen(world: World, rng: random.Random) -> Trial:
     """
     with world.job(SECONDS) as job, Wire(job).opened() as wire:
         trial = Trial("link frozen")
-        runner = _begun(job, rng, trial, database=wire.conninfo, constants=QUICK)
+        runner = begun(job, rng, trial, database=wire.conninfo, constants=QUICK)
         wire.freeze()
         began = time.monotonic()
         time.sleep(rng.uniform(0.2, 3.0))
@@ -187,17 +187,19 @@ def one_connection(world: World, rng: random.Random) -> Trial:
         trial = Trial("a pool of one connection")
         began = time.monotonic()
         runner = job.start(constants={**QUICK, "CONNECTIONS": rng.choice([1, 1, 2])})
-        least = QUICK["LEASE_SECONDS"]
-        left = (
-            "SELECT extract(epoch FROM lease_until - clock_timestamp())::float"
-            " FROM flowstone_leases"
-        )
-        while runner.code is None:
-            least = min([least, *(seconds for (seconds,) in job.ask(left))])
-            time.sleep(0.02)
-        trial.figures["lease left at least, s"] = round(least, 2)
-        trial.expect(least > 0, "the lease ran out")
+        least_lease(job, trial, runner)
         return _through(job, trial, runner, began)
+
+
+def least_lease(job: Job, trial: Trial, runner: Runner) -> None:
+    """See that a run's lease never runs out while it runs."""
+    least = QUICK["LEASE_SECONDS"]
+    left = "SELECT extract(epoch FROM lease_until - clock_timestamp())::float FROM flowstone_leases"
+    while runner.code is None:
+        least = min([least, *(seconds for (seconds,) in job.ask(left))])
+        time.sleep(0.02)
+    trial.figures["lease left at least, s"] = round(least, 2)
+    trial.expect(least > 0, "the lease ran out")
 
 
 FAULTS = [

@@ -215,6 +215,7 @@ class Job:
         self,
         *targets: str,
         force: bool = False,
+        partition: str | None = None,
         database: str | None = None,
         through: Callable[[PostgresStore], Any] = lambda store: store,
     ) -> str:
@@ -230,7 +231,9 @@ class Job:
                     open_store(database or self.database, home) as store,
                     Flowstone(store=through(store), home=home) as fs,
                 ):
-                    result = await fs.materialize(*targets, assets=self.module, force=force)
+                    result = await fs.materialize(
+                        *targets, assets=self.module, force=force, partition=partition
+                    )
                     return "success" if result.ok else "failed"
             return "a hang"
 
