@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.faults.catalogue import FAULTS, LEFT_OUT
+from tests.faults.catalogue import FAULTS
 from tests.faults.frame import Fault, Row, carry_out, markdown
 from tests.faults.world import World, opened
 
@@ -26,10 +26,10 @@ def main() -> int:
     chosen = [fault for fault in FAULTS if not only or fault.number in only]
     with opened() as world:
         rows = [_row(fault, world, wanted.trials, wanted.seed) for fault in chosen]
-    table = markdown(rows, {} if only else LEFT_OUT)
-    _say(table)
+    cells = {row.fault.number: row.cells for row in rows}
+    _say(markdown(cells))
     if wanted.markdown:
-        write(wanted.markdown, table)
+        write(wanted.markdown, cells)
     return any(row.violations for row in rows)
 
 
@@ -43,13 +43,18 @@ def _row(fault: Fault, world: World, trials: int, seed: int) -> Row:
     return row
 
 
-def write(page: Path, table: str) -> None:
-    """Put the table between the markers of a page."""
+def write(page: Path, cells: dict[int, list[str]]) -> None:
+    """Put rows into the table between the markers of a page; those of other faults stay."""
     text = page.read_text("utf-8")
     before, _, rest = text.partition(BEGIN)
-    _, marker, after = rest.partition(END)
+    table, marker, after = rest.partition(END)
     if not marker:
         raise SystemExit(f"{page} has no {BEGIN} and {END}")
+    found = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
+    present = [[cell.strip() for cell in line] for line in found]
+    rows = {int(line[0]): line for line in present if line[0].isdigit()} | cells
+    known = {fault.number for fault in FAULTS}
+    table = markdown({number: rows[number] for number in sorted(rows) if number in known})
     page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", "utf-8")
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.errors import DatabaseUnavailableError
 from tests.faults.frame import Fault, Trial
+from tests.faults.launcher import replaced
+from tests.faults.racing import QUICK
 from tests.faults.wire import Wire
 from tests.faults.workload import Workload
 from tests.faults.world import NOT_OURS
@@ -61,7 +63,15 @@ class _Session:
 
 
 def store_calls(world: World) -> Iterator[Trial]:
-    """The n-th call of the store fails, for every n a run comes to."""
+    """The n-th call of the store fails, for every n a run comes to.
+
+    Leases are short: one that a run does not know of has to run out.
+    """
+    with replaced(QUICK):
+        yield from _store_calls(world)
+
+
+def _store_calls(world: World) -> Iterator[Trial]:
     for after in (False, True):
         for number in range(1, 100):
             with world.job(SMALL) as job:

@@ -30,13 +30,11 @@ TESTS = {
     21: ["unit/test_values.py::test_a_file_swapped_for_an_evil_pickle_runs_nothing"],
     22: ["unit/test_output.py", "integration/test_store.py"],
     24: [
-        "integration/test_run.py::TestFailures::test_a_value_no_codec_takes_fails_its_asset_and"
-        "_names_the_cure",
+        "integration/test_run.py::TestFailures::test_a_value_no_codec_takes_fails_its_asset_and_names_the_cure",
         "unit/test_values.py::test_a_value_no_codec_takes_is_refused_by_type_and_cure",
     ],
     25: [
-        "integration/test_run.py::TestFailures::test_exceptions_that_can_not_be_shown_are_shown"
-        "_all_the_same",
+        "integration/test_run.py::TestFailures::test_exceptions_that_can_not_be_shown_are_shown_all_the_same",
         "unit/test_failure.py",
         "unit/test_text.py",
     ],
@@ -53,15 +51,12 @@ TESTS = {
     28: [
         "integration/test_processes.py::test_a_call_whose_time_is_out_is_killed",
         "integration/test_control.py::TestTimeouts",
-        "integration/test_sync.py::test_a_function_that_never_returns_does_not_keep_an_interrupted"
-        "_script",
-        "unit/test_threads.py::test_a_job_whose_time_is_out_is_given_up_and_another_thread_takes"
-        "_over",
+        "integration/test_sync.py::test_a_function_that_never_returns_does_not_keep_an_interrupted_script",
+        "unit/test_threads.py::test_a_job_whose_time_is_out_is_given_up_and_another_thread_takes_over",
     ],
     30: [
         "integration/test_sync.py::test_calls_work_where_a_loop_runs_in_threads_and_after_a_fork",
-        "integration/test_embedded.py::test_a_forked_child_neither_stops_nor_keeps_the_server_of"
-        "_its_parent",
+        "integration/test_embedded.py::test_a_forked_child_neither_stops_nor_keeps_the_server_of_its_parent",
     ],
     32: ["integration/test_notebook.py"],
     33: ["integration/test_store_faults.py::TestHeart"],

@@ -123,7 +123,10 @@ def repeated(one: Callable[[World, random.Random], Trial]) -> Trials:
 
     def run(world: World, trials: int, seed: int) -> Iterator[Trial]:
         for number in range(trials):
-            yield one(world, chance(seed, number))
+            try:
+                yield one(world, chance(seed, number))
+            except Exception as error:  # noqa: BLE001 - the other trials are made all the same
+                yield Trial("broke off", [f"{type(error).__name__}: {error}"])
 
     return run
 
@@ -133,9 +136,7 @@ def chance(seed: int, number: int) -> random.Random:
     return random.Random(f"{seed}/{number}")  # noqa: S311 - moments, not secrets
 
 
-def markdown(rows: list[Row], left_out: dict[int, tuple[str, str]]) -> str:
+def markdown(rows: dict[int, list[str]]) -> str:
     """The table, for a page."""
-    lines = [HEADER, ["---"] * len(HEADER), *(row.cells for row in rows)]
-    table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-    others = [f"- {number}, {name}: {why}" for number, (name, why) in sorted(left_out.items())]
-    return "\n\n".join([table, *(["Left out:", "\n".join(others)] if others else [])])
+    lines = [HEADER, ["---"] * len(HEADER), *rows.values()]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -69,8 +69,7 @@ def at_points(world: World, _: int, __: int) -> Iterator[Trial]:
     for point in POINTS:
         for when in ("before", "after"):
             for count in (1, 3) if "write" in point or "save" in point else (1,):
-                with world.job(SMALL) as job:
-                    yield _die(job, point=f"{point}:{when}:{count}")
+                yield at_point(world, f"{point}:{when}:{count}")
     for point in TAKEOVER:
         for when in ("before", "after"):
             with world.job(SMALL) as job:
@@ -82,6 +81,12 @@ def at_points(world: World, _: int, __: int) -> Iterator[Trial]:
                 yield _die(job, point=f"{point}:{when}:1")
     yield from _at_files(world)
     yield from at_requests(world)
+
+
+def at_point(world: World, point: str) -> Trial:
+    """Kill a run at one point, as ``launcher`` takes it."""
+    with world.job(SMALL) as job:
+        return _die(job, point=point)
 
 
 def _die(job: Job, **fault: Any) -> Trial:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: What a run needs.
 MODULES = ("flowstone.cli", "flowstone.cli.run", "flowstone.api", "flowstone.store.connect")
@@ -122,6 +122,12 @@ def inject(fault: Injected) -> None:
         _watch(*fault["files"])
 
 
+def found(point: str) -> Any:
+    """The function at a point."""
+    module, name = point.split(":")[:2]
+    return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+
+
 def die() -> None:
     """End this process as nothing else can."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -142,6 +148,24 @@ def _replace(name: str, value: object) -> None:
         raise LookupError(name)
     for module in having:
         setattr(module, name, value)
+
+
+@contextlib.contextmanager
+def replaced(constants: dict[str, float]) -> Iterator[None]:
+    """Have numbers of ours be something else in this process, for the time of the block."""
+    before = {name: _present(name) for name in constants}
+    for name, value in constants.items():
+        _replace(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            _replace(name, value)
+
+
+def _present(name: str) -> float:
+    modules = [module for place, module in sys.modules.items() if place.startswith("flowstone.")]
+    return next(float(vars(module)[name]) for module in modules if name in vars(module))
 
 
 def wrap(place: Any, path: str, when: str, count: int, act: Callable[[], object]) -> None:

@@ -38,7 +38,8 @@ from flowstone.errors import FlowstoneError
 
 async def race(fs, module, number, answers):
     try:
-        answers.append(str((await fs.materialize(assets=module, config={"n0_0.number": number}))["n0_0"]))
+        result = await fs.materialize(assets=module, config={"n0_0.number": number})
+        answers.append(str(result["n0_0"]))
     except FlowstoneError as error:
         answers.append(f"{type(error).__name__}: {error}")
 
@@ -56,6 +57,12 @@ async def main(database, home, runners):
             print("|".join(answers).replace("\\n", " "), flush=True)
 
 anyio.run(main, *sys.argv[1:])
+"""
+_EVERYTHING = """
+SELECT (SELECT jsonb_agg(to_jsonb(m) ORDER BY id)::text FROM flowstone_materializations m),
+    (SELECT jsonb_agg(to_jsonb(c) ORDER BY asset_name)::text FROM flowstone_current c),
+    (SELECT jsonb_agg(to_jsonb(r) ORDER BY run_id)::text FROM flowstone_runs r),
+    (SELECT count(*) FROM flowstone_lineage), (SELECT count(*) FROM flowstone_decisions)
 """
 _ASSET = """
 
@@ -166,12 +173,7 @@ def _paused(job: Job, runner: Runner, trial: Trial) -> Trial:
 
 def _state(job: Job) -> list[tuple[Any, ...]]:
     """Everything the zombie might have written."""
-    return job.ask(
-        "SELECT (SELECT jsonb_agg(to_jsonb(m) ORDER BY id)::text FROM flowstone_materializations m),"
-        " (SELECT jsonb_agg(to_jsonb(c) ORDER BY asset_name)::text FROM flowstone_current c),"
-        " (SELECT jsonb_agg(to_jsonb(r) ORDER BY run_id)::text FROM flowstone_runs r),"
-        " (SELECT count(*) FROM flowstone_lineage), (SELECT count(*) FROM flowstone_decisions)"
-    )
+    return job.ask(_EVERYTHING)
 
 
 def inside(world: World, rng: random.Random) -> Trial:

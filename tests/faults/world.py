@@ -146,12 +146,12 @@ class Job:
     def ask(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Ask the database."""
         with self.world.connected(self.database) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
+            return connection.execute(statement.encode(), parameters or None).fetchall()
 
     def do(self, statement: str, *parameters: object) -> None:
         """Change something in the database."""
         with self.world.connected(self.database) as connection:
-            connection.execute(statement.encode(), parameters)
+            connection.execute(statement.encode(), parameters or None)
 
     @property
     def recorded(self) -> set[str]:
