@@ -87,14 +87,14 @@ def _store_calls(world: World) -> Iterator[Trial]:
                 yield trial
 
 
-def requests(world: World) -> Iterator[Trial]:
-    """The n-th request or its answer is lost with its connection, for every n a run comes to.
+def requests(world: World, every: int = 1) -> Iterator[Trial]:
+    """The n-th request or its answer is lost with its connection, for each n a run comes to.
 
     A run that is under way goes on by itself.
     """
     losses: tuple[Loss, ...] = ("request", "reply")
     for loss in losses:
-        for number in range(1, 200):
+        for number in range(1, 200, every):
             with world.job(SMALL) as job, Wire(job).opened() as wire:
                 trial = Trial(f"request {number}: {loss} lost")
                 wire.lose(number, loss)
