@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Parts of the time over which figures are compared.
 _PARTS = 6
+#: Texts of the module that the edits go through.
+_TEXTS = 20
 #: By how much the last part may exceed the second: the first fills caches.
 _GROWTH, _MEGABYTES, _CONNECTIONS = 1.10, 12.0, 3.0
 # Materializes the module as it is now, over and over, on one connection to the database.
@@ -51,7 +53,8 @@ async def main(database, home):
             module = sys.modules["work"] = importlib.util.module_from_spec(spec)
             try:
                 spec.loader.exec_module(module)
-                done = await fs.materialize(assets=module, raise_on_error=False)
+                forced = line.strip() == "force"
+                done = await fs.materialize(assets=module, raise_on_error=False, force=forced)
                 print("ok" if done.ok else "failed", flush=True)
             except FlowstoneError as error:
                 print(type(error).__name__, flush=True)
@@ -150,14 +153,14 @@ def _go_on(world: World, job: Job, soak: Soak, seconds: float, rng: random.Rando
     assert steady.stdout is not None
     others: list[Runner] = []
     for turn in itertools.count():
-        steady.stdin.write("on\n")
+        steady.stdin.write("force\n" if turn % 3 == 0 else "on\n")
         steady.stdin.flush()
         _disturb(world, job, soak, rng, others)
         soak.count(f"steady runs: {steady.stdout.readline().strip() or 'none'}")
         if sample := _sample(job, steady.pid, time.monotonic() - began):
             soak.samples.append(sample)
         if turn % 4 == 0:
-            _edit(job, rng, turn)
+            _edit(job, turn // 4 % _TEXTS)
             soak.count("edits")
         if time.monotonic() - began > seconds:
             break
@@ -185,11 +188,14 @@ def _disturb(world: World, job: Job, soak: Soak, rng: random.Random, others: lis
             soak.count("server restarts")
 
 
-def _edit(job: Job, rng: random.Random, turn: int) -> None:
-    """Change some functions so that they run again and return the same."""
-    name = rng.choice(job.workload.names)
+def _edit(job: Job, number: int) -> None:
+    """Give the module another text, in which one function does something else and returns the same.
+
+    What is known of a text is kept, up to thousands of them, so there are only so many.
+    """
+    name = job.workload.names[number % len(job.workload.names)]
     text = job.workload.source.replace(
-        f'note("begin", "{name}")', f'note("begin", "{name}")\n    time.sleep(0 * {turn})'
+        f'note("begin", "{name}")', f'note("begin", "{name}")\n    time.sleep(0 * {number})'
     )
     Project(job.folder).write("work.py", text)
 
