@@ -12,6 +12,7 @@ from flowstone.core.records import Claim
 from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.copytext import array, bare_array
+from flowstone.store.exchange import Exchange
 from flowstone.store.faults import lost
 from flowstone.store.pools import CATCH_UP_SECONDS, admitted
 from flowstone.store.process import Process, here, is_gone, this_process
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
+    from flowstone.store.exchange import Answer
     from flowstone.store.run_queries import RunQueries
 
 
@@ -130,23 +132,18 @@ class Claims:
         partition: str | None,
     ) -> None:
         """Free the run's claims of those assets."""
-        await self.settle(conn, run_id, partition, dict.fromkeys(names))
+        exchange = Exchange(conn)
+        self.settle(exchange, run_id, partition, dict.fromkeys(names))
+        await exchange.over()
 
-    async def settle(
+    def settle(
         self,
-        conn: AsyncConnection[Any],
+        exchange: Exchange,
         run_id: str,
         partition: str | None,
         standing: Mapping[str, uuid.UUID | None],
-        made: Collection[str] = (),
-    ) -> None:
-        """Let versions be current, and free the run's claims of those names.
-
-        Raises:
-            RunActiveError: if one of those ``made`` is claimed by another run that is alive.
-        """
-        if not standing:
-            return
+    ) -> Answer:
+        """Let versions be current, and free the run's claims of those names; see ``refuse``."""
         names = sorted(standing)
         parameters = {
             "names": array(names),
@@ -154,8 +151,17 @@ class Claims:
             "partition": partition,
             "run": run_id,
         }
-        cursor = await conn.execute(self._queries.settle(partition), parameters)
-        others = {name: holder for name, holder in await cursor.fetchall() if name in made}
+        return exchange.say(self._queries.settle(partition), parameters)
+
+    async def refuse(
+        self, conn: AsyncConnection[Any], settled: Answer, made: Collection[str]
+    ) -> None:
+        """Look at what ``settle`` was answered.
+
+        Raises:
+            RunActiveError: if one of those ``made`` is claimed by another run that is alive.
+        """
+        others = {name: holder for name, holder in settled.rows if name in made}
         if others:
             alive = await self._alive(conn, others.values())
             for name, holder in others.items():

@@ -23,6 +23,7 @@ from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.claims import Claims
 from flowstone.store.copytext import array
+from flowstone.store.exchange import Exchange
 from flowstone.store.faults import lost, may_pass, translated
 from flowstone.store.heart import PostgresHeart, StillHeart, ticking
 from flowstone.store.journal import PostgresJournal
@@ -204,7 +205,7 @@ class PostgresStore:
     ) -> None:
         async with self._transaction() as conn:
             await conn.execute(self._queries.insert_run, _run_values(run))
-            await self._recording.record(conn, run.run_id, drafts, decisions)
+            await self._recording.record(Exchange(conn), run.run_id, drafts, decisions)
             await self._note(conn, acts)
         self._recording.mark(drafts)
 
@@ -224,7 +225,7 @@ class PostgresStore:
             if claims and decisions:
                 names = {*claims, *(each.asset_name for each in decisions)}
                 await self._claims.lock(conn, names, partition)
-            await self._recording.record(conn, run_id, drafts, decisions)
+            await self._recording.record(Exchange(conn), run_id, drafts, decisions)
             granted = await self._claims.claim(conn, run_id, claims, partition)
         self._recording.mark(drafts)
         self._started[run_id] = asked

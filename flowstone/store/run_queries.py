@@ -47,7 +47,7 @@ DRAFT_COLUMNS: tuple[LiteralString, ...] = (
 #: Where runs hear that they are asked to stop.
 CHANNEL = "flowstone_cancel"
 # A transaction of a process that was stopped must not keep a takeover out for long.
-_IDLE: LiteralString = "SET LOCAL idle_in_transaction_session_timeout = 5000"
+BRIEFLY = b"SET LOCAL idle_in_transaction_session_timeout = 5000"
 
 
 class RunQueries(Queries):
@@ -148,22 +148,19 @@ class RunQueries(Queries):
     def written(self) -> bytes:
         return self._compose("SELECT written FROM {runs} WHERE run_id = %s")
 
-    def next_batch(self, run_id: str) -> tuple[bytes, bytes, bytes]:
-        """One round trip that takes the turn of a batch; its number goes between the parts.
+    @cached_property
+    def next_batch(self) -> bytes:
+        """Takes the turn of a batch; a division by zero if it is not its turn.
 
-        The last statement counts. Whoever takes the same turn waits there until the other one has
-        committed or failed.
+        An error, so that what is said in the same text is not executed then. Whoever takes the
+        same turn waits there until the other one has committed or failed.
         """
-        start: LiteralString = (
-            "; WITH held AS (SELECT run_id FROM {leases} WHERE run_id = {run_id} FOR KEY SHARE)"
-            " UPDATE {runs} r SET written = "
+        return self._compose(
+            "WITH held AS (SELECT run_id FROM {leases} WHERE run_id = %(run)s FOR KEY SHARE),"
+            " turned AS (UPDATE {runs} r SET written = %(number)s FROM held"
+            "  WHERE r.run_id = held.run_id AND r.written + 1 = %(number)s RETURNING r.run_id)"
+            " SELECT 1 / count(*) FROM turned"
         )
-        end: LiteralString = " FROM held WHERE r.run_id = held.run_id AND r.written + 1 = "
-        first, middle = (
-            sql.SQL(part).format(**self._tables, run_id=sql.Literal(run_id)).as_bytes()
-            for part in (_IDLE + start, end)
-        )
-        return first, middle, b""
 
     def claim(self, partition: str | None) -> bytes:
         """Parameters: names, sorted, the partition, the run, and runs known to hold nothing.
@@ -297,9 +294,10 @@ class RunQueries(Queries):
         return self._updates[columns]
 
     @cached_property
-    def copy_lineage(self) -> bytes:
+    def insert_lineage(self) -> bytes:
         return self._compose(
-            "COPY {lineage} (materialization_id, upstream_id, parameter) FROM STDIN"
+            "INSERT INTO {lineage} (materialization_id, upstream_id, parameter)"
+            " SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[])"
         )
 
     @cached_property
@@ -314,6 +312,11 @@ class RunQueries(Queries):
         return self._compose(
             "COPY {logs} (run_id, asset_name, partition, attempt, lines, left_out) FROM STDIN"
         )
+
+    @cached_property
+    def missing_code(self) -> bytes:
+        """Those of the versions that are not recorded."""
+        return self._compose("SELECT unnest(%s::text[]) EXCEPT SELECT version FROM {code}")
 
     @cached_property
     def insert_code(self) -> bytes:
