@@ -32,8 +32,8 @@ _encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",
 def lines(rows: Iterable[Sequence[str | None]]) -> Iterator[str]:
     """Rows of COPY, from texts and None for NULL: some at a time, so that the server has work."""
     them = iter(rows)
-    while some := ["\t".join(map(_field, row)) + "\n" for row in itertools.islice(them, _AT_ONCE)]:
-        yield "".join(some)
+    while some := "".join(map(_line, itertools.islice(them, _AT_ONCE))):
+        yield some
 
 
 def document(value: dict[str, Any] | list[Any]) -> str:
@@ -51,8 +51,12 @@ def document(value: dict[str, Any] | list[Any]) -> str:
 
 
 def binary(data: bytes | None) -> str | None:
-    """Bytes as hexadecimal digits."""
-    return None if data is None else rf"\x{data.hex()}"
+    """Bytes as they are where those are characters that mean themselves, else as digits."""
+    if data is None:
+        return None
+    if data.isascii() and b"\\" not in data and b"\0" not in data:
+        return data.decode()
+    return rf"\x{data.hex()}"
 
 
 def moment(at: dt.datetime | None) -> str | None:
@@ -82,6 +86,12 @@ def array(texts: Sequence[str | None]) -> str:
 def bare_array(texts: Iterable[str]) -> str:
     """An array literal of texts that need no quotes: words, digits, ``NULL``."""
     return f"{{{','.join(texts)}}}"
+
+
+def _line(row: Sequence[str | None]) -> str:
+    if _is_plain("".join(filter(None, row))):
+        return "\t".join([NULL if text is None else text for text in row]) + "\n"
+    return "\t".join(map(_field, row)) + "\n"
 
 
 def _field(text: str | None) -> str:

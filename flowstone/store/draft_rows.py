@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from flowstone.core.text import METADATA_ITEMS, cap, clean, jsonable
@@ -31,10 +32,15 @@ def inserted(draft: Draft) -> Row:
         draft.partition,
         draft.run_id,
         array(upstream),
-        array([draft.partition] * len(upstream)),
+        _partitions(draft.partition, len(upstream)),
         draft.executor_node,
         *_changing(draft),
     )
+
+
+@functools.lru_cache
+def _partitions(partition: str | None, count: int) -> str:
+    return array([partition] * count)
 
 
 def changing(drafts: Iterable[Draft]) -> dict[LiteralString, Row]:

@@ -96,13 +96,13 @@ class Recording:
         statement = self._queries.update_drafts(tuple(columns))
         return exchange.say(statement, [ids, recorded, *arrays])
 
-    def _link(self, exchange: Exchange, drafts: Iterable[Draft]) -> None:
+    def _link(self, exchange: Exchange, drafts: Sequence[Draft]) -> None:
         """Not by COPY: its round trip would take longer than reading the arrays."""
-        edges = [(draft.id.hex, *edge) for draft in drafts for edge in draft.edges]
+        edges = [edge for draft in drafts for edge in draft.edges]
         if edges:
-            mine, upstream, parameters = zip(*edges, strict=True)
-            ids = bare_array([each.hex for each in upstream])
-            columns = [bare_array(mine), ids, array(parameters)]
+            mine = [each for draft in drafts for each in [draft.id.hex] * len(draft.edges)]
+            upstream = [version.hex for version, _ in edges]
+            columns = [bare_array(mine), bare_array(upstream), array([name for _, name in edges])]
             exchange.say(self._queries.insert_lineage, columns)
 
     def _decide(self, exchange: Exchange, decisions: Iterable[Decision]) -> None:
