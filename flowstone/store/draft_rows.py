@@ -11,7 +11,7 @@ from flowstone.store.run_queries import CHANGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import LiteralString, TypeAlias
+    from typing import Any, LiteralString, TypeAlias
 
     from flowstone.core.records import Draft, ValuePointer
 
@@ -65,12 +65,12 @@ def _changing(draft: Draft) -> Row:
         draft.code_version,
         draft.data_version,
         draft.inputs,
-        document(draft.causes),
+        _causes(draft.causes),
         *(_value(draft.value) if draft.value else _NO_VALUE),
         _metadata(draft),
-        _text(draft.error_type),
-        _text(draft.error_message),
-        _text(draft.error_traceback),
+        draft.error_type and _text(draft.error_type),
+        draft.error_message and _text(draft.error_message),
+        draft.error_traceback and _text(draft.error_traceback),
         document(draft.attempts),
     )
 
@@ -85,8 +85,20 @@ def _metadata(draft: Draft) -> str:
     return document(jsonable(draft.metadata, METADATA_ITEMS)) if draft.metadata else "{}"
 
 
-def _text(text: str | None) -> str | None:
-    return text and cap(clean(text))
+def _causes(causes: list[dict[str, Any]]) -> str:
+    if len(causes) == 1 and causes[0].keys() == {"kind"}:
+        return _cause(causes[0]["kind"])
+    return document(causes)
+
+
+@functools.lru_cache
+def _cause(kind: str) -> str:
+    """One cause without more to say: there are few of them."""
+    return document([{"kind": kind}])
+
+
+def _text(text: str) -> str:
+    return cap(clean(text))
 
 
 def _number(number: float | None) -> str | None:

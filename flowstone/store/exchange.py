@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from psycopg import AsyncClientCursor, generators
+from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 
@@ -25,7 +26,8 @@ _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 class Answer:
     """What a statement is answered; nothing before the exchange is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, conn: AsyncConnection[Any]) -> None:
+        self._conn = conn
         self._result: PGresult
 
     @property
@@ -34,17 +36,15 @@ class Answer:
         return self._result.command_tuples or 0
 
     @property
-    def rows(self) -> list[tuple[str, ...]]:
-        """The rows it gave, of texts that are not NULL."""
-        there, across = range(self._result.ntuples), range(self._result.nfields)
-        return [tuple(self._text(row, column) for column in across) for row in there]
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The rows it gave."""
+        loading = Transformer(self._conn)
+        loading.set_pgresult(self._result)
+        return loading.load_rows(0, self._result.ntuples, tuple)
 
     def take(self, result: PGresult) -> None:
         """This is it."""
         self._result = result
-
-    def _text(self, row: int, column: int) -> str:
-        return (self._result.get_value(row, column) or b"").decode()
 
 
 class Exchange:
@@ -67,7 +67,7 @@ class Exchange:
     ) -> Answer:
         """Add one statement."""
         self._said.append(self._merging.mogrify(statement, parameters))
-        self._answers.append(Answer())
+        self._answers.append(Answer(self.conn))
         return self._answers[-1]
 
     def copy(self, statement: bytes, texts: Iterable[str]) -> None:

@@ -204,8 +204,9 @@ class PostgresStore:
         acts: Sequence[Act] = (),
     ) -> None:
         async with self._transaction() as conn:
-            await conn.execute(self._queries.insert_run, _run_values(run))
-            await self._recording.record(Exchange(conn), run.run_id, drafts, decisions)
+            exchange = Exchange(conn)
+            exchange.say(self._queries.insert_run, _run_values(run))
+            await self._recording.record(exchange, run.run_id, drafts, decisions)
             await self._note(conn, acts)
         self._recording.mark(drafts)
 
@@ -219,14 +220,17 @@ class PostgresStore:
         asked = ticking()
         run_id, partition = run.run_id, run.partition
         async with self._transaction() as conn:
-            await self._claims.close_dead_runs(conn)
-            await conn.execute(self._queries.insert_run, _run_values(run))
-            await self._claims.take_lease(conn, run_id, run.executor_node or "")
+            exchange = Exchange(conn)
+            suspects = self._claims.suspects(exchange, run_id)
+            exchange.say(self._queries.insert_run, _run_values(run))
+            self._claims.take_lease(exchange, run_id, run.executor_node or "")
             if claims and decisions:
                 names = {*claims, *(each.asset_name for each in decisions)}
-                await self._claims.lock(conn, names, partition)
-            await self._recording.record(Exchange(conn), run_id, drafts, decisions)
-            granted = await self._claims.claim(conn, run_id, claims, partition)
+                self._claims.lock(exchange, names, partition)
+            asked_for = self._claims.ask(exchange, run_id, claims, partition, [run_id])
+            await self._recording.record(exchange, run_id, drafts, decisions)
+            await self._claims.close(conn, suspects, run_id)
+            granted = await self._claims.answered(conn, run_id, claims, partition, asked_for)
         self._recording.mark(drafts)
         self._started[run_id] = asked
         here.began(run_id)
