@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from flowstone.garbage import uncollected
+from flowstone.core.garbage import uncollected
 
 if TYPE_CHECKING:
     from flowstone.api import Flowstone as Flowstone

@@ -13,8 +13,8 @@ from flowstone.core import partition as partitions
 from flowstone.core.changes import with_definitions
 from flowstone.core.context import Context
 from flowstone.core.decide import Known, draw
+from flowstone.core.garbage import uncollected
 from flowstone.core.plan import Plan, Request
-from flowstone.garbage import uncollected
 from flowstone.log import step_logger
 from flowstone.sources import codes
 from flowstone.sources.observe import observe

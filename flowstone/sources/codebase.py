@@ -14,7 +14,7 @@ from flowstone.core.fingerprint.expand import Expander, Extra
 from flowstone.core.fingerprint.graph import Graph
 from flowstone.core.fingerprint.influence import Effect, Influences
 from flowstone.core.fingerprint.link import Linker, Node
-from flowstone.garbage import uncollected
+from flowstone.core.garbage import uncollected
 from flowstone.sources.cache import Summaries
 from flowstone.sources.cells import listen
 from flowstone.sources.live import LiveObjects
