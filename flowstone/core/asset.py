@@ -134,9 +134,7 @@ class Asset(Displayed, Generic[P, R]):
         if description is not None or tags or owners or group is not None:
             self._describe(description, tags, group, owners)
         self.parameters: tuple[Parameter, ...] = self._read_needs(depends_on, deps)
-        self.edges: tuple[tuple[str, str], ...]
-        self.depends_on: list[str]
-        self._needs()
+        self.edges: tuple[tuple[str, str], ...] = self._needs()
         if not keep or share or validate is not None or io is not Asset.io:
             self.keep, self.share, self.io, self.validate = keep, share, io, validate
         if code_version is not None or ignore or track:
@@ -170,6 +168,11 @@ class Asset(Displayed, Generic[P, R]):
         """What the data is: as given, or the function's docstring."""
         text = self._names.fn.__doc__ if self._names else None  # None has a docstring of its own
         return inspect.cleandoc(text) if isinstance(text, str) else None
+
+    @property
+    def depends_on(self) -> list[str]:
+        """The names of the direct dependencies in order, once each."""
+        return list(dict.fromkeys([name for _, name in self.edges]))
 
     @property
     def place(self) -> str:
@@ -270,7 +273,7 @@ class Asset(Displayed, Generic[P, R]):
             for each in self.parameters
         )
         bound.config, bound.linked = (), ()
-        bound._needs()  # noqa: SLF001 - it is one of us
+        bound.edges = bound._needs()  # noqa: SLF001 - it is one of us
         bound.resource_versions = versions
         return bound
 
@@ -295,9 +298,8 @@ class Asset(Displayed, Generic[P, R]):
             output.name, output.maker, output.problems = name, self, ()
         self.outputs = made
 
-    def _needs(self) -> None:
-        """Sort the parameters by kind, and note all that is needed."""
-        names: dict[str, None] = {}
+    def _needs(self) -> tuple[tuple[str, str], ...]:
+        """Sort the parameters by kind, and give the edges of all that is needed."""
         edges: list[tuple[str, str]] = []
         for parameter in self.parameters:
             if parameter.kind == "dependency":
@@ -306,17 +308,21 @@ class Asset(Displayed, Generic[P, R]):
                     self.linked = [*self.linked, source]
                 name = parameter.name if source is None else name_of(source)
                 edges.append((parameter.name, name))
-                names[name] = None
             elif parameter.kind == "config":
                 self.config = [*self.config, parameter]
+        if self.extra:
+            self._note_extra(edges)
+        return tuple(edges)
+
+    def _note_extra(self, edges: list[tuple[str, str]]) -> None:
+        names = {name for _, name in edges}
         for extra in self.extra:
             name = name_of(extra)
             if isinstance(extra, Asset):
                 self.linked = [*self.linked, extra]
             if name not in names:
                 edges.append(("", name))
-                names[name] = None
-        self.edges, self.depends_on = tuple(edges), list(names)
+                names.add(name)
 
     def _dress(self, fn: Callable[P, R]) -> None:
         """Look like the function, as ``functools.wraps`` does, but without its attributes."""

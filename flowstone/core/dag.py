@@ -172,7 +172,7 @@ class AssetGraph(Displayed):
     def dependencies(self, name: str, *, transitive: bool = False) -> list[str]:
         """The assets ``name`` needs: directly, in signature order; or all, dependencies first."""
         if not transitive:
-            return list(self[name].depends_on)
+            return self[name].depends_on
         return self._in_order(self._needed([name]) - {name})
 
     def dependents(self, name: str, *, transitive: bool = False) -> list[str]:
