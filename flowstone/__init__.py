@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from flowstone.core.garbage import uncollected
+from flowstone.core.garbage import importing
 
 if TYPE_CHECKING:
     from flowstone.api import Flowstone as Flowstone
@@ -88,7 +88,7 @@ def __getattr__(name: str) -> Any:
     except KeyError:
         msg = f"module 'flowstone' has no attribute {name!r}"
         raise AttributeError(msg) from None
-    with uncollected():
+    with importing():
         value = getattr(import_module(home), name)
     globals()[name] = value
     return value

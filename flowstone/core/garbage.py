@@ -20,3 +20,17 @@ def uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """No collections while our modules are imported, and later ones pass over what is there.
+
+    That is for a process so young that none has looked at all its objects yet: these are modules,
+    functions and classes, which stay. To look at them again and again, and three times at the
+    exit, would take longer than to open the database.
+    """
+    with uncollected():
+        yield
+    if not gc.get_stats()[-1]["collections"]:
+        gc.freeze()
