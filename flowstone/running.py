@@ -13,7 +13,7 @@ from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.result import RunResult, not_closed, run_failed
 from flowstone.runner.events import Listening, LoopBlocked, StepWaiting
-from flowstone.runner.executors.processes import refusal
+from flowstone.runner.executors.base import refusal
 from flowstone.runner.hooks import Hooks, OfCall
 from flowstone.runner.run import Tools, execute
 from flowstone.runner.stopping import Stop

@@ -33,7 +33,7 @@ class Settings(BaseModel):
     assets of each pool run at once, and how many may start per time.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     # Not shown: it may hold a password.
     database_url: str | None = Field(default=None, repr=False)
@@ -63,7 +63,7 @@ class Settings(BaseModel):
         try:
             values["home"] = home = _folder(values.get("home", ".flowstone"), root)
             values["values"] = _folder(values.get("values") or f"{home}/values", root)
-            return cls(**values)
+            return cls.model_construct(**values) if _is_plain(values) else cls(**values)
         except ValidationError as error:
             raise _invalid(error, merged) from None
 
@@ -90,6 +90,8 @@ VARIABLES = {
     "max_concurrency": "FLOWSTONE_MAX_CONCURRENCY",
     "pools": "FLOWSTONE_POOLS",
 }
+_FOLDERS = {"home", "values"}
+_TEXTS = {*_FOLDERS, "database_url", "schema_name", "io"}
 _FIELDS = {name: "schema_name" if name == "schema" else name for name in VARIABLES}
 
 
@@ -127,6 +129,12 @@ def _project() -> tuple[Path, dict[str, Any]]:
         raise SettingsError(msg) from None
     table = document.get("tool", {}).get("flowstone", {})
     return root, table if isinstance(table, dict) else {}
+
+
+def _is_plain(values: Mapping[str, Any]) -> bool:
+    """Whether nothing has to be read or refused: pydantic takes long to get ready for that."""
+    kinds = ((value, Path if name in _FOLDERS else str) for name, value in values.items())
+    return values.keys() <= _TEXTS and all(isinstance(value, kind) for value, kind in kinds)
 
 
 def _folder(given: Any, root: Path) -> Any:

@@ -22,7 +22,7 @@ DecisionKind = Literal["cut_off", "history", "alias", "verified", "differs"]
 class Record(BaseModel):
     """A row: frozen, compared by value."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def trusted(cls, fields: dict[str, Any]) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,7 +14,6 @@ from psycopg_pool import AsyncConnectionPool
 
 from flowstone.errors import DatabaseUnavailableError
 from flowstone.store import schema
-from flowstone.store.embedded import EmbeddedServer
 from flowstone.store.postgres import PostgresStore
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ async def server(database_url: str | None, home: Path) -> AsyncIterator[str]:
     if database_url:
         yield database_url
         return
-    embedded = EmbeddedServer(home)
+    # who has a server need not wait for the import of this one
+    embedded = import_module("flowstone.store.embedded").EmbeddedServer(home)
     await to_thread.run_sync(embedded.start)
     try:
         yield embedded.conninfo()

@@ -93,7 +93,7 @@ class ValueStore:
             inline = sink.held
             if inline is None:
                 self._files.keep(sink)
-        pointer = ValuePointer(
+        pointer = ValuePointer.model_construct(
             codec=codec, size=sink.size, content_digest=sink.digest, inline=inline
         )
         version = _data_version(value, pointer, noticed)
