@@ -102,8 +102,8 @@ async def planned(
         logger = step_logger("", asset.name, request.partition)
         return Context("", asset.name, logger, partition)
 
-    outside = await observe(assets, request.config, context=context, cache=cache)
     code, current = await _read(request, assets, store, cache / "code")
+    outside = await observe(assets, request.config, context=context, cache=cache)
     request = replace(request, code=code, outside=outside)
     known = Known(current, unread={made.id for made in current.values()})
     plan = await _decided(request, known, store, values)
