@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import threading
 import time
@@ -23,6 +24,11 @@ class _Clock:
 
 
 _clock = _Clock()
+# Numbers for ids are no secrets; a forked process must not go on with those of its parent.
+_random = random.Random()  # noqa: S311
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+_set = object.__setattr__
 
 
 def materialization_id() -> uuid.UUID:
@@ -32,8 +38,11 @@ def materialization_id() -> uuid.UUID:
     section 6.2, method 3).
     """
     milliseconds, fraction = divmod(_clock.tick(), 4096)
-    random = int.from_bytes(os.urandom(8), "big") >> 2
-    return uuid.UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
+    number = milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | _random.getrandbits(62)
+    made = uuid.UUID.__new__(uuid.UUID)
+    _set(made, "int", number)  # what UUID(int=...) does after it has looked at its arguments
+    _set(made, "is_safe", uuid.SafeUUID.unknown)
+    return made
 
 
 def run_id() -> str:

@@ -77,7 +77,7 @@ class Version:
         """Keep the object for those who take it."""
         self.held = value
         self._shared = self.pointer is None or self.asset.share or is_shareable(value)
-        self._guarded = bool(owner_of(value))
+        self._guarded = owner_of(value) != ""
 
     def read(self, data: bytes) -> None:
         """Take in the bytes of an inline value that the row was read without."""
@@ -133,12 +133,14 @@ class Versions:
     """
 
     def __init__(self, standing: dict[str, Version], takers: Iterable[str]) -> None:
-        self.standing, self._takers = standing, Counter(takers)
+        #: Of assets without a standing version; else it is the version that counts.
+        self._takers = Counter(takers)
+        self.standing = standing
         self._recorded = False
 
     def stands(self, asset: AnyAsset, made: Materialization) -> None:
         """A recorded materialization is what those who take the asset get."""
-        self.standing[asset.name] = Version.of(asset, made, self._takers[asset.name])
+        self.standing[asset.name] = Version.of(asset, made, self.takers(asset.name))
         self._recorded = True
 
     def holds(self, version: Version) -> None:
@@ -147,7 +149,8 @@ class Versions:
 
     def takers(self, name: str) -> int:
         """How many will yet take the asset."""
-        return self._takers[name]
+        standing = self.standing.get(name)
+        return self._takers[name] if standing is None else standing.takers
 
     def must_be_read(self, asset: AnyAsset) -> bool:
         """Whether bytes of recorded values have to be read before the asset can take them."""
@@ -163,25 +166,21 @@ class Versions:
         """Whether what was read still stands: nothing of it was made again meanwhile."""
         return all(self.standing[source] is version for (_, source), version in read.items())
 
-    def claim(self, name: str, *, by_reference: bool = False) -> Any:
-        """The value for one taker, who is not expected any more; or an ``Input`` to decode."""
-        self._takers[name] -= 1
-        return self.standing[name].claim(by_reference=by_reference)
-
     def give_back(self, asset: AnyAsset, claimed: Mapping[str, Any]) -> None:
         """The asset's function was not called after all, and will claim its inputs again."""
         for parameter, source in asset.edges:
             if parameter:
-                self._takers[source] += 1
                 self.standing[source].give_back(claimed[parameter])
 
     def expect(self, asset: AnyAsset, takers: int) -> None:
         """The asset is made after all (1) and takes its inputs, or ends without (-1)."""
         for parameter, source in asset.edges:
             if parameter:
-                self._takers[source] += takers
-                if source in self.standing:
-                    self.standing[source].expect(takers)
+                standing = self.standing.get(source)
+                if standing is None:
+                    self._takers[source] += takers
+                else:
+                    standing.expect(takers)
 
 
 async def read_inline(versions: Iterable[Version], store: MaterializationStore) -> None:
