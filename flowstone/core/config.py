@@ -83,8 +83,6 @@ class Config:
     @property
     def secrets(self) -> list[str]:
         """The texts that are secret, to be masked wherever they turn up."""
-        if not self.shown:
-            return []
         hidden = [self.values.get(name) for name, shown in self.shown.items() if shown == MASK]
         bare = [
             each.get_secret_value() if isinstance(each, _SECRET_TYPES) else each for each in hidden

@@ -144,7 +144,7 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
 def combine_texts(texts: Sequence[str | None]) -> str:
     """Give what ``combine`` gives for a tag and parts that are texts or None."""
     try:
-        pieces = ["N" if text is None else f"s{len(text)}:{text}" for text in texts]
+        pieces = ["N" if text is None else _HEADS[len(text)] + text for text in texts]
         raw = "".join(pieces).encode("ascii")
     except UnicodeEncodeError:  # of other texts, the length in bytes is another
         raw = b"".join(map(_part, texts))
@@ -161,6 +161,16 @@ def _part(part: str | bytes | None) -> bytes:
         return b"b%d:" % len(part) + part
     raw = part.encode("utf-8", "surrogatepass")
     return b"s%d:" % len(raw) + raw
+
+
+class _Heads(dict[int, str]):
+    """What stands before a text of so many characters; the usual ones are made beforehand."""
+
+    def __missing__(self, length: int) -> str:
+        return f"s{length}:"
+
+
+_HEADS = _Heads({length: f"s{length}:" for length in range(256)})
 
 
 class _RefusedError(Exception):

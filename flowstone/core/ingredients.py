@@ -48,8 +48,8 @@ class Ingredients:
         for ingredients in named if self.resources else named[:3]:
             parts.append(str(len(ingredients)))
             if ingredients:
-                for name in sorted(ingredients):
-                    parts += (name, ingredients[name])
+                for pair in sorted(ingredients.items()):
+                    parts += pair
         if self.output is not None:
             parts += ("output", str(self.output))
         return combine_texts(parts)

@@ -23,7 +23,7 @@ from flowstone.runner.output import Output
 from flowstone.runner.recovery import Recovery
 from flowstone.runner.standing import Standing, Turn
 from flowstone.runner.step import Lost, Made
-from flowstone.runner.versions import Version, read_inline
+from flowstone.runner.versions import read_inline
 from flowstone.values import is_shareable
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Steps:
         self._partition, self._spawn, self._moved = partition, spawn, moved
         self.is_open = is_open
         self._called: set[_Making] = set()
-        self._durability = tools.durability
+        self._values, self._durability = tools.values, tools.durability
+        self._has_resources = bool(course.plan.request.graph.resources)
         self._run = course.report.run
         self._key = course.plan.request.partition
         self._ledger, self._versions = course.ledger, course.versions
@@ -116,7 +117,8 @@ class Steps:
         """Whether the job of a step can be made without looking up anything."""
         if step.action != "materialize":
             return step.action == "blocked"
-        if step.may_cut_off or step.asset.resources or self._is_strict(step):
+        takes_resources = self._has_resources and step.asset.resources
+        if step.may_cut_off or takes_resources or self._is_strict(step):
             return False
         return not self._versions.must_be_read(step.asset)
 
@@ -203,7 +205,7 @@ class Steps:
         return _Comparing(
             assets=[step.asset for _, step in steps],
             arguments=self._arguments(lane, steps[0][1], read, 1) | resources,
-            values=self._tools.values,
+            values=self._values,
             timeout=first.policy.timeout,
             begun=self._on_comparing,
             ended=self._on_compared,
@@ -224,7 +226,10 @@ class Steps:
             return {}, describe(error)
 
     def _open(self, number: int) -> list[tuple[int, Step]]:
-        return [(each, self._course.steps[each]) for each in self._course.open_along(number)]
+        steps = self._course.steps
+        if steps[number].asset.maker is None:
+            return [(number, steps[number])]
+        return [(each, steps[each]) for each in self._course.open_along(number)]
 
     def _turn(self, number: int, step: Step, read: Read) -> Turn:
         upstream = {input_name(*edge): version.data_version for edge, version in read.items()}
@@ -254,23 +259,26 @@ class Steps:
     def _making(
         self, lane: Lane, turns: Sequence[Turn], read: Read, resources: Arguments
     ) -> _Making:
-        drafts = [self._ledger.open(turn.step, turn.causes) for turn in turns]
-        if turns[0].step.asset.policy.retries is not None:
+        first = turns[0].step
+        assets, drafts = [], []
+        for turn in turns:
+            assets.append(turn.step.asset)
+            drafts.append(self._ledger.open(turn.step, turn.causes))
+        if first.asset.policy.retries is not None:
             # What an attempt may alter is not to be the last there is of an input.
             self._course.expect([turn.step for turn in turns], 1)
-        arguments = self._arguments(lane, turns[0].step, read, drafts[0].attempt)
+        arguments = self._arguments(lane, first, read, drafts[0].attempt)
         arguments.update(resources)
-        first = turns[0].step.asset
         return _Making(
-            assets=[turn.step.asset for turn in turns],
+            assets=assets,
             arguments=arguments,
-            values=self._tools.values,
-            timeout=first.policy.timeout,
+            values=self._values,
+            timeout=first.asset.policy.timeout,
             begun=self._on_begun,
             ended=self._on_ended,
-            label=f"asset {first.name!r}",
+            label=f"asset {first.asset.name!r}",
             run_id=self._run.run_id,
-            output=Output(turns[0].step.config.secrets),
+            output=Output(first.config.secrets if first.config.shown else ()),
             lane=lane,
             read=read,
             turns=turns,
@@ -415,8 +423,7 @@ class Steps:
         What a function makes may have parts in common: ``itself`` goes out only one of them.
         """
         pointer = draft.value
-        version = Version(step.asset, draft.id, draft.data_version or "", pointer)
-        version.takers = self._versions.takers(step.name)
+        version = self._versions.made(step.asset, draft)
         version.lasting = pointer is None and step.name in self._course.targets
         if pointer is not None and pointer.is_path:
             version.hold(Path(pointer.location or ""))  # what later runs will load
@@ -426,7 +433,6 @@ class Steps:
             itself or step.asset.share or pointer is None or is_shareable(made.value)
         ):
             version.hold(made.value)
-        self._versions.holds(version)
 
     def _comparing_begun(self, job: _Comparing) -> None:
         job.lane.begun()

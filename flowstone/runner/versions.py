@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from flowstone.core.asset import AnyAsset
-    from flowstone.core.records import Materialization, ValuePointer
+    from flowstone.core.records import Draft, Materialization, ValuePointer
     from flowstone.store.base import MaterializationStore
     from flowstone.values import Keeper
 
@@ -143,9 +143,12 @@ class Versions:
         self.standing[asset.name] = Version.of(asset, made, self.takers(asset.name))
         self._recorded = True
 
-    def holds(self, version: Version) -> None:
-        """A version just made is what those who take the asset get."""
-        self.standing[version.asset.name] = version
+    def made(self, asset: AnyAsset, draft: Draft) -> Version:
+        """What was just made is what those who take the asset get."""
+        version = Version(asset, draft.id, draft.data_version or "", draft.value)
+        version.takers = self.takers(asset.name)
+        self.standing[asset.name] = version
+        return version
 
     def takers(self, name: str) -> int:
         """How many will yet take the asset."""

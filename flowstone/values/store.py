@@ -84,7 +84,7 @@ class ValueStore:
             return self._pointed(value)
         few = encode_json(value) if is_small(value) else None
         if few is not None and len(few) <= self._inline_limit:
-            return _saved_inline(value, few)
+            return _saved_inline(few, digest(value))
         noticed: set[type] = set()
         with self._files.sink(self._inline_limit) as sink:
             codec = codecs.encode(
@@ -186,8 +186,8 @@ class ValueStore:
         return data
 
 
-def _saved_inline(value: object, data: bytes) -> Saved:
-    """What a value is saved as that is a few bytes of plain JSON."""
+def _saved_inline(data: bytes, version: str) -> Saved:
+    """What a value of that version is saved as that is a few bytes of plain JSON."""
     pointer = ValuePointer.trusted(
         {
             "codec": "json",
@@ -197,7 +197,7 @@ def _saved_inline(value: object, data: bytes) -> Saved:
             "location": None,
         }
     )
-    return Saved(pointer, _data_version(value, pointer, set()))
+    return Saved(pointer, version)
 
 
 def _data_version(value: object, pointer: ValuePointer, noticed: set[type]) -> str:

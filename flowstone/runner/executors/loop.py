@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from flowstone.runner.step import Outcome
 
 T = TypeVar("T")
+_COROUTINE = types.CoroutineType
 
 #: Seconds a worker goes on without giving way to the journal.
 TURN_SECONDS = 0.001
@@ -141,7 +142,7 @@ class LoopExecutor:
             # The coroutine holds what it was given, and nothing else does.
             arguments.clear()
             taken.clear()
-            if type(made) is types.CoroutineType or inspect.isawaitable(made):
+            if type(made) is _COROUTINE or inspect.isawaitable(made):
                 made = await self._driven(assets[0], made, context)
             value, made = made, None
             if is_small(value) and values.manager(assets[0]) is None:
@@ -171,7 +172,7 @@ class LoopExecutor:
         self, asset: AnyAsset, made: Awaitable[Any], context: contextvars.Context
     ) -> Generator[asyncio.Future[Any], None, Any]:
         """Step a coroutine by hand: in a context of its own, seen when it waits, and timed."""
-        coroutine: Coroutine[Any, None, Any] = made if inspect.iscoroutine(made) else _one(made)
+        coroutine: Coroutine[Any, None, Any] = made if type(made) is _COROUTINE else _one(made)
         del made
         run = context.run
         error: BaseException | None = None
