@@ -51,6 +51,8 @@ _SIZE = 20
 _FOLD_ABOVE = 1_024
 _SHOWN_SEGMENTS = 12
 _NAN = math.nan
+#: What stands before a text of so many characters; made beforehand, since there are many.
+_HEADS = {length: f"s{length}:" for length in range(256)}
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _new_value = blake2b(digest_size=_SIZE, person=b"flowstone-val-%d" % SCHEME).copy
 _new_fold = blake2b(digest_size=_SIZE, person=b"flowstone-fld-%d" % SCHEME).copy
@@ -144,7 +146,10 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
 def combine_texts(texts: Sequence[str | None]) -> str:
     """Give what ``combine`` gives for a tag and parts that are texts or None."""
     try:
-        pieces = ["N" if text is None else _HEADS[len(text)] + text for text in texts]
+        pieces = [
+            "N" if text is None else (_HEADS.get(len(text)) or f"s{len(text)}:") + text
+            for text in texts
+        ]
         raw = "".join(pieces).encode("ascii")
     except UnicodeEncodeError:  # of other texts, the length in bytes is another
         raw = b"".join(map(_part, texts))
@@ -161,16 +166,6 @@ def _part(part: str | bytes | None) -> bytes:
         return b"b%d:" % len(part) + part
     raw = part.encode("utf-8", "surrogatepass")
     return b"s%d:" % len(raw) + raw
-
-
-class _Heads(dict[int, str]):
-    """What stands before a text of so many characters; the usual ones are made beforehand."""
-
-    def __missing__(self, length: int) -> str:
-        return f"s{length}:"
-
-
-_HEADS = _Heads({length: f"s{length}:" for length in range(256)})
 
 
 class _RefusedError(Exception):

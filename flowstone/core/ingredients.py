@@ -46,10 +46,12 @@ class Ingredients:
         # What takes no resources has the hash that it had before there were any.
         named = (self.upstream, self.config.digests, self.outside.states, self.resources)
         for ingredients in named if self.resources else named[:3]:
-            parts.append(str(len(ingredients)))
             if ingredients:
+                parts.append(str(len(ingredients)))
                 for pair in sorted(ingredients.items()):
                     parts += pair
+            else:
+                parts.append("0")
         if self.output is not None:
             parts += ("output", str(self.output))
         return combine_texts(parts)

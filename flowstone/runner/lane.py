@@ -82,12 +82,14 @@ class Lane:
             while self._unknown and self.preparing < PREPARING and self._by.is_open():
                 self.preparing += 1
                 self._by.look_up(self._unknown.popleft(), self)
-            while (self._prepared or self._ready) and self._has_place() and self._by.is_open():
+            places = self._places()
+            while places > 0 and (self._prepared or self._ready) and self._by.is_open():
                 if self._prepared:
                     job: Job | None = heapq.heappop(self._prepared)[2]
                 else:
                     job = self._by.job(heapq.heappop(self._ready)[1], self)
                 if job is not None:
+                    places -= 1
                     self._queued += 1
                     self.executor.submit(job)
         finally:
@@ -108,12 +110,10 @@ class Lane:
             waiting.clear()
         self._queued -= len(self.executor.withdraw())
 
-    def _has_place(self) -> bool:
+    def _places(self) -> float:
+        """How many jobs the executor takes now."""
         executor = self.executor
-        return (
-            self._queued <= executor.ahead
-            and self._queued + self.running < executor.size + executor.ahead
-        )
+        return min(executor.ahead + 1, executor.size + executor.ahead - self.running) - self._queued
 
 
 def urgencies(needs: Sequence[Sequence[int]], durations: Sequence[float]) -> list[float]:

@@ -113,14 +113,14 @@ class Ledger:
     ) -> None:
         """The step has its value, which is taken down; ``told`` comes after.
 
-        ``read`` are the versions it took, by parameter and asset; ``before`` is what was current,
-        and what its causes were told against.
+        ``read`` are the versions it took; ``before`` is what was current, and what its causes were
+        told against.
         """
         draft.dependency_hash = ingredients.dependency_hash()
         draft.data_version = made.data_version
         draft.value = made.saved and made.saved.pointer
         draft.inputs = ingredients.recorded_json(str(before.id) if before else None)
-        draft.edges = [(version.id, parameter) for (parameter, _), version in read.items()]
+        draft.edges = [(version.id, parameter) for parameter, version in read]
         draft.status = "success"
         self._close(draft)
         self.endings[draft.asset_name] = "materialized"

@@ -66,7 +66,7 @@ class Recovery:
 
     def _recover(self, call: C, lost: Lost, failed: Callable[[C, Failure], None]) -> None:
         course, numbers = self._course, call.numbers
-        taken = {source: version for (_, source), version in call.read.items()}
+        taken = {version.asset.name: version for _, version in call.read}
         standing = course.versions.standing
         missing = [name for name in lost.assets if standing[name] is taken[name]]
         if not missing:  # another step that missed them has had them made again

@@ -218,7 +218,7 @@ class Steps:
 
     async def _at_hand(self, step: Step, read: Read) -> tuple[Arguments, Failure | None]:
         """Have in memory what the function is given: the resources, or why there are none."""
-        passed = [version for (parameter, _), version in read.items() if parameter]
+        passed = [version for parameter, version in read if parameter]
         await read_inline([each for each in passed if not each.is_held], self._tools.store)
         try:
             return await self._resources.of(step.asset.resources), None
@@ -232,7 +232,10 @@ class Steps:
         return [(each, steps[each]) for each in self._course.open_along(number)]
 
     def _turn(self, number: int, step: Step, read: Read) -> Turn:
-        upstream = {input_name(*edge): version.data_version for edge, version in read.items()}
+        upstream = {
+            parameter or input_name("", version.asset.name): version.data_version
+            for parameter, version in read
+        }
         ingredients = step.ingredients(self._key, upstream)
         return Turn(number, step, ingredients, self._causes(number, step, ingredients))
 
@@ -288,7 +291,7 @@ class Steps:
     def _arguments(self, lane: Lane, step: Step, read: Read, attempt: int) -> Arguments:
         arguments: Arguments = {}
         stored = lane.executor.by_reference
-        for (name, _), version in read.items():
+        for name, version in read:
             if name:
                 arguments[name] = version.claim(by_reference=stored)
         for parameter in step.asset.parameters:

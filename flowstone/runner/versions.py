@@ -11,7 +11,7 @@ from flowstone.values import handed_out, is_shareable, owner_of
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import Draft, Materialization, ValuePointer
@@ -121,9 +121,9 @@ class Version:
             self.hold(claimed)
 
 
-#: What a step reads: the versions by parameter and asset; no parameter (an empty text) takes the
-#: value of those that are not passed.
-Read: TypeAlias = "Mapping[tuple[str, str], Version]"
+#: What a step reads: each version with the parameter that takes it, an empty text for one that is
+#: not passed.
+Read: TypeAlias = "Sequence[tuple[str, Version]]"
 
 
 class Versions:
@@ -163,11 +163,12 @@ class Versions:
 
     def read_by(self, asset: AnyAsset) -> Read:
         """What stands of all that the asset needs."""
-        return {edge: self.standing[edge[1]] for edge in asset.edges}
+        standing = self.standing
+        return [(parameter, standing[source]) for parameter, source in asset.edges]
 
     def stand(self, read: Read) -> bool:
         """Whether what was read still stands: nothing of it was made again meanwhile."""
-        return all(self.standing[source] is version for (_, source), version in read.items())
+        return all(self.standing[version.asset.name] is version for _, version in read)
 
     def give_back(self, asset: AnyAsset, claimed: Mapping[str, Any]) -> None:
         """The asset's function was not called after all, and will claim its inputs again."""

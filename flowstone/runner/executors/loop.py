@@ -138,7 +138,7 @@ class LoopExecutor:
                 taken = arguments
             context = contextvars.copy_context()
             context.run(keeping.set, job.output)
-            made: Any = context.run(assets[0], **taken)
+            made: Any = context.run(assets[0].fn or assets[0], **taken)
             # The coroutine holds what it was given, and nothing else does.
             arguments.clear()
             taken.clear()
