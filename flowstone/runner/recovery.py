@@ -98,7 +98,8 @@ def _remake(course: Course, numbers: Sequence[int], lost: Sequence[str]) -> None
     for name in lost:
         for each in calls.along(calls.number[name]):
             causes.setdefault(course.steps[each].name, Cause("made_together", name))
-    anew = [name for name in causes if _can_remake(course, name)]
+    needed = [name for name in causes if _can_remake(course, name)]
+    anew = [name for name in needed if not _is_under_way(course, name)]
     for name in anew:
         course.lost.add(name)
         course.steps[calls.number[name]] = replace(
@@ -111,5 +112,9 @@ def _remake(course: Course, numbers: Sequence[int], lost: Sequence[str]) -> None
         course.ledger.reopen(name)
         course.left_out.discard(name)
     course.expect([course.plan[name] for name in anew], 1)
-    needed = [calls.number[name] for name in anew]
-    course.again(numbers, needed)
+    course.again(numbers, [calls.number[name] for name in needed])
+
+
+def _is_under_way(course: Course, name: str) -> bool:
+    """Whether another step that missed it has it made again already."""
+    return name in course.lost and course.is_open(course.steps[course.calls.number[name]])
