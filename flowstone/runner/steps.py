@@ -23,6 +23,7 @@ from flowstone.runner.output import Output
 from flowstone.runner.recovery import Recovery
 from flowstone.runner.standing import Standing, Turn
 from flowstone.runner.step import Lost, Made
+from flowstone.runner.together import Together
 from flowstone.runner.versions import read_inline
 from flowstone.values import is_shareable
 
@@ -111,6 +112,7 @@ class Steps:
         self._key = course.plan.request.partition
         self._ledger, self._versions = course.ledger, course.versions
         self._standing = Standing(course, tools.store, tools.values)
+        self._inline_values = Together(tools.store.inline_values)
         self._recovery = Recovery(course, pools, spawn, moved)
 
     def is_quick(self, step: Step) -> bool:
@@ -219,7 +221,7 @@ class Steps:
     async def _at_hand(self, step: Step, read: Read) -> tuple[Arguments, Failure | None]:
         """Have in memory what the function is given: the resources, or why there are none."""
         passed = [version for parameter, version in read if parameter]
-        await read_inline([each for each in passed if not each.is_held], self._tools.store)
+        await read_inline([each for each in passed if not each.is_held], self._inline_values)
         try:
             return await self._resources.of(step.asset.resources), None
         except ResourceError as error:

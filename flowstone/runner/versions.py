@@ -11,11 +11,10 @@ from flowstone.values import handed_out, is_shareable, owner_of
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from flowstone.core.asset import AnyAsset
     from flowstone.core.records import Draft, Materialization, ValuePointer
-    from flowstone.store.base import MaterializationStore
     from flowstone.values import Keeper
 
 _NOTHING = object()
@@ -187,14 +186,18 @@ class Versions:
                     standing.expect(takers)
 
 
-async def read_inline(versions: Iterable[Version], store: MaterializationStore) -> None:
-    """Read the inline values of reused versions, which plans do without.
+async def read_inline(
+    versions: Iterable[Version],
+    ask: Callable[[Sequence[uuid.UUID]], Awaitable[Mapping[uuid.UUID, bytes]]],
+) -> None:
+    """Read the inline values of reused versions, which plans do without; ``ask`` gives their bytes.
 
     Raises:
         StoreError: if the store fails.
     """
     unread = {v.id: v for v in versions if v.pointer and v.pointer.unread}
     if unread:
-        found = await store.inline_values(list(unread))
-        for key, data in found.items():
-            unread[key].read(data)
+        found = await ask(list(unread))
+        for key, version in unread.items():
+            if key in found:
+                version.read(found[key])
