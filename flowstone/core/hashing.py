@@ -54,6 +54,7 @@ _NAN = math.nan
 #: What stands before a text of so many characters; made beforehand, since there are many.
 _HEADS = {length: f"s{length}:" for length in range(256)}
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_new_content = blake2b(digest_size=_SIZE).copy
 _new_value = blake2b(digest_size=_SIZE, person=b"flowstone-val-%d" % SCHEME).copy
 _new_fold = blake2b(digest_size=_SIZE, person=b"flowstone-fld-%d" % SCHEME).copy
 _new_parts = blake2b(digest_size=_SIZE, person=b"flowstone-dep-%d" % SCHEME).copy
@@ -119,7 +120,9 @@ def content_hasher() -> blake2b:
 
 def content_digest(data: bytes | bytearray | memoryview) -> str:
     """Give the digest of raw bytes: 40 hexadecimal characters, what ``b2sum -l 160`` prints."""
-    return blake2b(data, digest_size=_SIZE).hexdigest()
+    hasher = _new_content()
+    hasher.update(data)
+    return hasher.hexdigest()
 
 
 def content_digest_of(chunks: Iterable[bytes]) -> str:

@@ -86,7 +86,8 @@ class Ingredients:
             known = _quoted(before) if before else "null"
             text = f'{{"upstream":{{{pairs}}},"config":{{}},"outside":{{}},"before":{known}}}'
             # NUL, half a character, or too much for one text
-            if "\\u0000" not in text and "\\ud" not in text and len(text) < TEXT_LIMIT:
+            odd = "\\u" in text and ("\\u0000" in text or "\\ud" in text)
+            if not odd and len(text) < TEXT_LIMIT:
                 return text
         told = self.recorded() | {"before": before}
         return json.dumps(jsonable(told, sys.maxsize), separators=(",", ":"))
