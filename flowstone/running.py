@@ -192,4 +192,4 @@ async def _read_values(plan: Plan, report: Report, store: MaterializationStore) 
     others = [version for name, version in report.versions.items() if name not in targets]
     asked = [report.versions[name] for name in plan.targets if name in report.versions]
     asked += others if len(others) <= _FEW_VALUES else []
-    await read_inline(asked, store)
+    await read_inline(asked, store.inline_values)
