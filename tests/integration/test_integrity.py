@@ -140,15 +140,18 @@ HARM = [
     (
         "I3",
         (
-            "ALTER TABLE flowstone_current DROP CONSTRAINT flowstone_current_asset_name_partition_key;"
-            " INSERT INTO flowstone_current SELECT * FROM flowstone_current WHERE asset_name = 'both'"
+            "ALTER TABLE flowstone_current "
+            "DROP CONSTRAINT flowstone_current_asset_name_partition_key;"
+            " INSERT INTO flowstone_current SELECT * FROM flowstone_current"
+            " WHERE asset_name = 'both'"
         ),
         ("both", "2 heads"),
     ),
     (
         "I3",
         (
-            "UPDATE flowstone_current c SET materialization_id = m.id FROM flowstone_materializations m"
+            "UPDATE flowstone_current c SET materialization_id = m.id"
+            " FROM flowstone_materializations m"
             " WHERE c.asset_name = 'both' AND c.partition IS NULL AND m.asset_name = 'both'"
             " AND m.partition = 'mon'"
         ),
