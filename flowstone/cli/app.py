@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Where each command lives, and what it does in a line; imported when it is called.
 COMMANDS = {
     "run": ("flowstone.cli.run:run", "Make assets, and all they need that is not fresh."),
+    "resume": ("flowstone.cli.resume:resume", "Ask again for what a run was asked for."),
     "plan": ("flowstone.cli.plan:plan", "Say what run would do, and why."),
     "why": ("flowstone.cli.why:why", "Say why an asset would run, or ran, down to the root."),
     "logs": ("flowstone.cli.logs:logs", "Show what the assets of a run printed and logged."),

@@ -242,6 +242,10 @@ class MemoryStore:
         self._claims.lease(run_id)
         return self._claims.is_cancelled(run_id)
 
+    async def settled_run(self, run_id: str) -> Run:
+        self._close_dead_runs()
+        return await self.get_run(run_id)
+
     async def cancel_run(self, run_id: str) -> None:
         self._close_dead_runs()
         if not self._claims.cancel(run_id):

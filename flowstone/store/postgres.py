@@ -283,6 +283,11 @@ class PostgresStore:
             raise lost(run_id)
         return bool(row[0])
 
+    async def settled_run(self, run_id: str) -> Run:
+        async with self._transaction() as conn:
+            await self._claims.close_dead_runs(conn)
+        return await self.get_run(run_id)
+
     async def cancel_run(self, run_id: str) -> None:
         async with self._transaction() as conn:
             await self._claims.close_dead_runs(conn)
