@@ -40,7 +40,10 @@ DB_COMMANDS = {
     "status": ("flowstone.cli.db:status", "Say which server it is, and what schema it has."),
     "migrate": ("flowstone.cli.db:migrate", "Bring an older schema up to date."),
     "check": ("flowstone.cli.integrity:check", "Look whether what is recorded is whole."),
-    "roles": ("flowstone.cli.roles:roles", "Print or apply the SQL of roles with few rights."),
+    "roles": (
+        "flowstone.cli.roles:roles",
+        "Print the SQL of roles for readers, runners and admins.",
+    ),
     "start": ("flowstone.cli.server:start", "Start the embedded server, and say how to connect."),
     "stop": ("flowstone.cli.server:stop", "Stop the embedded server, unless it is in use."),
     "dump": ("flowstone.cli.data:dump", "Write the tables and what is in them as SQL."),
