@@ -135,7 +135,10 @@ class ValueStore:
         if pointer.is_path:
             return paths.checked(pointer, Remembered(_NOWHERE))
         if not self._may_decode(pointer):
-            raise ValueLostError("the value was pickled, and pickle is off")
+            raise ValueLostError(
+                "the value was pickled, and pickle is off; allow it (FLOWSTONE_PICKLE=1) if you"
+                " trust whoever can write the database and the value store"
+            )
         if pointer.inline is None and codecs.is_streamed(pointer.codec):
             with self._files.open(pointer.content_digest, pointer.size) as file:
                 return self._decoded(pointer, file, annotation)
