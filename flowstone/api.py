@@ -6,7 +6,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from flowstone.acts import accepted, act, who
+from flowstone.acts import accepted, act, cancelling, who
 from flowstone.checking import check_database
 from flowstone.core import partition as partitions
 from flowstone.errors import StoreError
@@ -415,6 +415,24 @@ class Flowstone:
         acts = [act(actor or who(), "invalidate", each, key, reason) for each in recorded]
         found = await self.store.invalidate(recorded, key, acts)
         return [name for name, former in known.items() if not found.keys().isdisjoint(former)]
+
+    async def cancel(
+        self, run: str, *, reason: str | None = None, actor: str | None = None
+    ) -> None:
+        """Ask a run to stop, wherever it runs; what it has made stays recorded.
+
+        A run whose process is gone is closed.
+
+        Args:
+            run: the id of the run.
+            reason: why; it is recorded in the audit.
+            actor: who does so; the user of this process when left out.
+
+        Raises:
+            NotFoundError: if there is no such run.
+            RunEndedError: if it is over.
+        """
+        await self.store.cancel_run(run, [cancelling(actor or who(), run, reason)])
 
     async def check_database(self, *, values: bool = True) -> list[Finding]:
         """Whether what is recorded is whole: a finding for each invariant, in their order.

@@ -153,14 +153,14 @@ class Decision(Record):
 
 
 class Act(Record):
-    """What a person did: who, when, to which asset, and why.
+    """What a person did: who, when, to which asset (of a run: which, in ``details``), and why.
 
     ``db_role`` is the role of the database that recorded it, which says so itself.
     """
 
     at: dt.datetime
     actor: str
-    action: Literal["accept", "invalidate"]
+    action: Literal["accept", "invalidate", "cancel"]
     asset_name: str | None = None
     partition: str | None = None
     reason: str | None = None

@@ -246,10 +246,11 @@ class MemoryStore:
         self._close_dead_runs()
         return await self.get_run(run_id)
 
-    async def cancel_run(self, run_id: str) -> None:
+    async def cancel_run(self, run_id: str, acts: Sequence[Act] = ()) -> None:
         self._close_dead_runs()
         if not self._claims.cancel(run_id):
             raise RunEndedError(f"run {run_id} is over: {(await self.get_run(run_id)).status}")
+        self._acts += acts
 
     @contextlib.asynccontextmanager
     async def journal(self, run_id: str) -> AsyncIterator[MemoryJournal]:

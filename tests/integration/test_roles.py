@@ -197,7 +197,7 @@ async def test_what_people_decide_is_not_for_runners(database: Database, tmp_pat
             group.start_soon(lambda: fs.materialize(assets=[pinned(slow)], partition="acts"))
             await going.wait()
             with pytest.raises(StoreError, match="flowstone_leases"):
-                await fs.store.cancel_run(await going_run(fs))
+                await fs.cancel(await going_run(fs))
             enough.set()
 
 
@@ -229,7 +229,12 @@ async def test_an_admin_decides_and_the_database_says_who_it_was(
 
             group.start_soon(run)
             await going.wait()
-            await fs.store.cancel_run(await going_run(fs))
+            await fs.cancel(await going_run(fs), reason="too long", actor="ada")
+        with psycopg.connect(database.owner, client_encoding="utf8") as conn:
+            found = conn.execute(
+                "SELECT actor, reason, db_role FROM flowstone_audit WHERE action = 'cancel'"
+            ).fetchall()
+        assert found == [("ada", "too long", "admin_login")]
 
 
 async def test_a_reader_sees_everything_and_writes_nothing(

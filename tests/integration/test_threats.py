@@ -162,7 +162,8 @@ class TestPasswords:
                 await opened.store.list_runs()
                 owner.execute("ALTER ROLE guest PASSWORD 'another'")
                 owner.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'guest'"
+                    "SELECT pg_terminate_backend(pid, 9000) FROM pg_stat_activity"
+                    " WHERE usename = 'guest'"
                 )
                 for _ in range(2):
                     with pytest.raises(StoreError) as caught:
