@@ -236,6 +236,7 @@ HARM = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "harm", "told"), HARM)
 async def test_an_invariant_that_is_broken_is_named(
     number: str, harm: str, told: tuple[str | None, str], filled: Filled
@@ -248,6 +249,7 @@ async def test_an_invariant_that_is_broken_is_named(
     assert any(asset == told[0] and told[1] in what for asset, what in named), named
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("way", ["delete", "truncate", "flip", "link"])
 async def test_a_value_file_that_is_not_what_it_was_is_named(
     way: str, database_18: str, tmp_path: Path

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flowstone.core.asset import AnyAsset
     from flowstone.core.context import Context
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.once]
 
 KINDS = ("reader", "runner", "admin", "stranger")
 
@@ -365,7 +365,7 @@ def test_every_table_has_its_rights() -> None:
     assert set(roles.RUNNER) == set(TABLES)
 
 
-@pytest.mark.once
+@pytest.mark.parametrize("server", ["18"], indirect=True)
 async def test_what_is_printed_does_what_is_applied(server: Server, tmp_path: Path) -> None:
     made = server.database("printed")
     project = Project(tmp_path, {"FLOWSTONE_DATABASE_URL": made.owner})
