@@ -210,6 +210,19 @@ HARM = [
     ),
     (
         "I6",
+        "UPDATE flowstone_materializations SET attempts = '{}' WHERE asset_name = 'both'",
+        ("both", "attempt 1 has 1 failed"),
+    ),
+    (
+        "I2",
+        (
+            "UPDATE flowstone_materializations SET inputs = '{\"upstream\": {}}'"
+            " WHERE asset_name = 'both'"
+        ),
+        ("both", "names 0 inputs and has 3 edges"),
+    ),
+    (
+        "I6",
         (
             "INSERT INTO flowstone_decisions (run_id, asset_name, kind, materialization_id)"
             " SELECT 'r', asset_name, 'history', id FROM flowstone_materializations"
