@@ -288,12 +288,18 @@ class PostgresStore:
             raise lost(run_id)
         return bool(row[0])
 
-    async def cancel_run(self, run_id: str) -> None:
+    async def settled_run(self, run_id: str) -> Run:
+        async with self._transaction() as conn:
+            await self._claims.close_dead_runs(conn)
+        return await self.get_run(run_id)
+
+    async def cancel_run(self, run_id: str, acts: Sequence[Act] = ()) -> None:
         async with self._transaction() as conn:
             await self._claims.close_dead_runs(conn)
             asked = await conn.execute(self._queries.ask_to_stop, [run_id])
             if asked.rowcount:
                 await conn.execute(self._queries.tell_to_stop, [run_id])
+                await self._note(conn, acts)
                 return
         run = await self.get_run(run_id)
         raise RunEndedError(f"run {run_id} is over: {run.status}")
@@ -430,6 +436,7 @@ def _run_values(run: Run) -> list[Any]:
         run.executor_node,
         run.started_at,
         run.completed_at,
+        run.request and Jsonb(run.request),
     ]
 
 
