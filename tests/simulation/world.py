@@ -1,0 +1,280 @@
+"""Simulated time: processes with an event loop each, and what happens between them."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import heapq
+import random
+import threading
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+#: Seconds of simulated time that a turn of an event loop takes.
+TURN = 20e-6
+#: Seconds of simulated time after which somebody who has not ended hangs.
+LIMIT = 3_600.0
+#: Turns after which a history that does not end is spinning.
+TURNS = 400_000
+
+State: TypeAlias = Literal["up", "paused", "dead", "over"]
+
+#: A moment of a call: before it is sent, when it is, when it was carried out.
+Moment: TypeAlias = Literal["asking", "asked", "answered"]
+
+
+class Violation(AssertionError):
+    """Something that must never happen has happened."""
+
+
+class World:
+    """One clock, one source of chance, and all that is yet to happen.
+
+    ``note`` takes down what happens; ``violate`` ends the history.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(f"world {seed}")
+        self.now = 1_000_000.0
+        self.began = self.now
+        self.processes: list[Process] = []
+        self.notes: list[tuple[float, str, str]] = []
+        self.turns = 0
+        self._events: list[tuple[float, float, int, Callable[[], object]]] = []
+        self._broken: Violation | None = None
+
+    def after(self, seconds: float, act: Callable[[], object]) -> None:
+        """Have something happen; what is due at one time happens in any order."""
+        entry = (self.now + seconds, self.chance.random(), len(self.notes), act)
+        heapq.heappush(self._events, entry)
+
+    def note(self, who: str, what: str) -> None:
+        """Take down what happens."""
+        self.notes.append((self.now, who, what))
+
+    def violate(self, what: str) -> None:
+        """End the history with this; the first such counts."""
+        if self._broken is None:
+            self.note("VIOLATION", what)
+            self._broken = Violation(what)
+
+    def run(self) -> None:
+        """Let everything happen until nothing is left to.
+
+        Raises:
+            Violation: if something happened that must not, or somebody hangs.
+        """
+        until = self.now + LIMIT
+        while self._broken is None and self._next():
+            if self.now > until:
+                self.violate(f"still going on after {LIMIT:g} s: {self._unfinished()}")
+            elif self.turns > TURNS:
+                self.violate(f"still going on after {TURNS} turns: {self._unfinished()}")
+        if self._broken is None and (waiting := self._unfinished()):
+            self.violate(f"waits for ever: {waiting}")
+        if self._broken is not None:
+            raise self._broken
+
+    def _unfinished(self) -> str:
+        return ", ".join(each.name for each in self.processes if each.state in ("up", "paused"))
+
+    def _next(self) -> bool:
+        able = [each for each in self.processes if each.is_able]
+        if able:
+            self.turns += 1
+            process = able[0] if len(able) == 1 else self.chance.choice(able)
+            process.turn()
+            self.now += TURN
+        timers = [each.loop.next_at for each in self.processes if each.state == "up"]
+        at = min([*timers, self._events[0][0] if self._events else float("inf")])
+        if at == float("inf"):
+            return bool(able)
+        if not able or at <= self.now:
+            self.now = max(self.now, at)
+            for each in self.processes:
+                each.is_spinning = False
+            if self._events and self._events[0][0] <= self.now:
+                heapq.heappop(self._events)[3]()
+        return True
+
+
+class Process:
+    """A process with an event loop; it may be stopped for a while, or be gone at once."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name = world, name
+        self.state: State = "up"
+        self.is_spinning = False
+        #: What is to befall it with its n-th call of the store: to be stopped, or killed (None).
+        self.dooms: dict[tuple[int, Moment], float | None] = {}
+        self._calls = 0
+        #: Happens at once when it is gone.
+        self.on_crash: Callable[[], object] = lambda: None
+        self.loop = Loop(world)
+        self._woken: list[Callable[[], object]] = []
+        world.processes.append(self)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this, and be over when it is done."""
+        task = self.loop.create_task(work)
+        task.add_done_callback(self._ended)
+
+    @property
+    def is_able(self) -> bool:
+        """Whether it would do something now."""
+        loop = self.loop
+        return self.state == "up" and (
+            (loop.is_ready and not self.is_spinning) or loop.next_at <= self.world.now
+        )
+
+    def turn(self) -> None:
+        """Call what is ready, as one turn of an event loop does."""
+        self.is_spinning = self.loop.turn(lambda: self.state == "up")
+
+    def tell(self, act: Callable[[], object]) -> None:
+        """Something comes from outside: its loop hears of it once it runs."""
+        if self.state in ("up", "paused"):
+            self.loop.call_soon_threadsafe(act)
+
+    def in_thread(self, act: Callable[[], object]) -> None:
+        """A thread of the process does something, when the process is not stopped."""
+        if self.state == "up":
+            act()
+        elif self.state == "paused":
+            self._woken.append(act)
+
+    def counted(self) -> int:
+        """The number of a call of the store that begins now."""
+        self._calls += 1
+        return self._calls
+
+    def befall(self, call: int, moment: Moment) -> None:
+        """Be killed or stopped, if that is to be."""
+        if (call, moment) in self.dooms:
+            seconds = self.dooms.pop((call, moment))
+            self.crash() if seconds is None else self.pause(seconds)
+
+    def crash(self) -> None:
+        """Be gone, without any cleaning up."""
+        if self.state in ("up", "paused"):
+            self.world.note(self.name, "is killed")
+            self.state = "dead"
+            self.world.after(0.0, self.on_crash)
+
+    def pause(self, seconds: float) -> None:
+        """Be stopped for a while: the world goes on."""
+        if self.state == "up":
+            self.world.note(self.name, f"is stopped for {seconds:.1f} s")
+            self.state = "paused"
+            self.world.after(seconds, self._resume)
+
+    def _resume(self) -> None:
+        if self.state == "paused":
+            self.world.note(self.name, "goes on")
+            self.state = "up"
+            woken, self._woken = self._woken, []
+            for act in woken:
+                act()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self.state == "up":
+            self.state = "over"
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self.state != "dead":
+            self.world.note(self.name, f"raised {type(error).__name__}: {error}")
+            self.world.violate(f"{self.name} raised {type(error).__name__}: {error}")
+
+    def clean_up(self) -> None:
+        """Let what is left end, when the history is over: nothing of it is looked at."""
+        self.loop.finish()
+
+
+class _Task(asyncio.Task[Any]):
+    """A task with the same place in sets in each replay."""
+
+    def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
+        self._number = number
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class Loop(asyncio.BaseEventLoop):
+    """An event loop on the clock of a world; who has it says when it takes a turn."""
+
+    _ready: collections.deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+        self._tasks: list[_Task] = []  # asyncio holds them weakly, and those of the dead count too
+        self.set_task_factory(self._task)  # type: ignore[arg-type]  # as typeshed has it in 3.13
+
+    def time(self) -> float:
+        return self._world.now
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether something is to be called at once."""
+        return bool(self._ready)
+
+    @property
+    def next_at(self) -> float:
+        """When the next timer is due."""
+        scheduled = self._scheduled
+        while scheduled and scheduled[0].cancelled():
+            heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]  # as asyncio
+        return scheduled[0].when() if scheduled else float("inf")
+
+    def turn(self, may_go_on: Callable[[], bool]) -> bool:
+        """Call what is ready; whether that was nothing but anyio's repeating of a cancellation."""
+        while self.next_at <= self._world.now:
+            handle = heapq.heappop(self._scheduled)
+            handle._scheduled = False  # type: ignore[attr-defined]  # as asyncio does
+            self._ready.append(handle)
+        asyncio._set_running_loop(self)
+        self._thread_id = threading.get_ident()
+        is_spinning = True
+        try:
+            for _ in range(len(self._ready)):
+                handle_ = self._ready.popleft()
+                if handle_.cancelled():
+                    continue
+                name = getattr(handle_._callback, "__name__", "")  # type: ignore[attr-defined]  # typeshed lacks it
+                is_spinning = is_spinning and name == "_deliver_cancellation"
+                handle_._run()
+                if not may_go_on():
+                    break
+        finally:
+            self._thread_id = None
+            asyncio._set_running_loop(None)
+        return is_spinning
+
+    def finish(self) -> None:
+        """Cancel what was begun here, and let it end."""
+        for _ in range(100):
+            left = [task for task in self._tasks if not task.done()]
+            if not left:
+                break
+            left[0].cancel()
+            for _ in range(10):
+                self._world.now += 1.0
+                self.turn(lambda: True)
+        self.close()
+
+    def _task(
+        self, _: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
+    ) -> _Task:
+        task = _Task(len(self._tasks), coro, loop=self, **options)
+        self._tasks.append(task)
+        return task
+
+    def _write_to_self(self) -> None:
+        """Nothing to wake: it takes its turns when it has something to do."""
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """What nobody looked at; those who are gone leave much of that."""
