@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from flowstone.api import Flowstone
 from flowstone.errors import RunLostError, StoreError, ValueLostError
 from flowstone.runner.events import StepFinished
+from flowstone.settings import Settings
+from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.memory import MemoryStore
 from tests.simulation import model, surroundings
 from tests.simulation.network import Network, Remote, Weather, at_once
@@ -155,9 +157,10 @@ class History:
         last = {**last, "probe": model.Code(1, (), 2)}
         self.world.note("world", "the weather is fine; all is made once more")
         start = Start(0.0, last, tuple(last), strict=False)
-        self._begin("last", start)
+        late = self.world.chance.random() < 0.5
+        self.world.after(2 * LEASE_SECONDS if late else 0.0, lambda: self._begin("last", start))
         self.world.run()
-        self.watch.end()
+        self.watch.end(all_closed=late)
         self.world.run()
 
     # What processes do.
@@ -177,7 +180,9 @@ class History:
         assets = model.assets(start.project, body, self.shelf)
         for attempt in range(_AGAIN + 1):
             try:
-                async with Flowstone(store=remote, home=_home(), io=None) as fs:
+                connection = Flowstone.of(_settings())
+                connection._given = remote
+                async with connection as fs:
                     result = await fs.materialize(
                         *start.targets,
                         assets=assets,
@@ -295,8 +300,10 @@ class History:
 
 
 @functools.cache
-def _home() -> Path:
-    return Path(tempfile.mkdtemp(prefix="simulation-"))
+def _settings() -> Settings:
+    """Of a home where nothing is ever written."""
+    home = Path(tempfile.gettempdir()) / "no such home"
+    return Settings(home=home, values=home / "values")
 
 
 @contextlib.contextmanager

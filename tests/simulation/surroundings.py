@@ -13,7 +13,7 @@ from anyio import to_thread
 from anyio._backends._asyncio import CancelScope
 
 from flowstone import ids, planning
-from flowstone.runner import ledger, output, steps
+from flowstone.runner import gate, ledger, output, steps
 from flowstone.runner.executors import loop
 from flowstone.store import rows
 
@@ -47,6 +47,7 @@ def of(world: World) -> Iterator[None]:
             (ids, "os", SimpleNamespace(urandom=world.chance.randbytes)),
             (ids, "secrets", SimpleNamespace(token_hex=lambda _: f"run{next(numbers)}")),
             (steps, "random", SimpleNamespace(random=world.chance.random)),
+            (gate, "LATER", 2.0),  # asking seldom shows the same, and sooner
             (to_thread, "run_sync", _aside(world)),
             (CancelScope, "__hash__", _numbered()),
         ):

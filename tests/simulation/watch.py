@@ -58,6 +58,8 @@ class Watch:
         self._claimed: dict[Key, str] = {}
         self._fences: Counter[Key] = Counter()
         self._recorded: Counter[tuple[str, str | None, str | None]] = Counter()
+        # Who planned before a version came and went can't see at its claim that it was there.
+        self._moved_back: Counter[Key] = Counter()
         self.excused: Counter[tuple[str, str | None, str | None]] = Counter()
         self.truth: dict[uuid.UUID, int] = {}
         self._versions: dict[tuple[str, str | None], str] = {}
@@ -104,8 +106,10 @@ class Watch:
         for row in made:
             self._success(row)
         heads, self._heads.changes = self._heads.changes, []
-        for key, _, id_ in heads:
+        for key, before, id_ in heads:
             row = self._rows.get(id_)
+            if before is not None and row is not None and row.id < before:
+                self._moved_back[key] += 1
             if row is None or row.status not in _MADE or row.asset_name != key[0]:
                 self._world.violate(f"I3: what stands for {key} is no success of it")
 
@@ -125,7 +129,7 @@ class Watch:
             self._world.violate(f"{row.asset_name}: recorded by {row.run_id}, taken for dead")
         same = (*key, row.dependency_hash)
         self._recorded[same] += 1
-        if self._recorded[same] > 1 + self.excused[same]:
+        if self._recorded[same] > 1 + self.excused[same] + self._moved_back[key]:
             self._world.violate(f"{row.asset_name}: recorded twice, made of the same")
         self._is_right(row)
 
@@ -181,12 +185,12 @@ class Watch:
         self.acknowledged[row_id] = name
         self.keeps()
 
-    def end(self) -> None:
-        """All invariants over all that is recorded."""
+    def end(self, *, all_closed: bool) -> None:
+        """All invariants over all that is recorded; ``all_closed`` if every lease had run out."""
         self.keeps()
         self._are_closed()
         for row in self._rows.values():
-            if row.status in OPEN:
+            if row.status in OPEN and all_closed:
                 self._world.violate(f"I5: {row.asset_name} of {row.run_id} is {row.status} still")
             if row.status in _MADE:
                 self._is_right(row)

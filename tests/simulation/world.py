@@ -19,6 +19,8 @@ LIMIT = 3_600.0
 #: Turns after which a history that does not end is spinning.
 TURNS = 400_000
 
+_NEVER = float("inf")
+
 State: TypeAlias = Literal["up", "paused", "dead", "over"]
 
 #: A moment of a call: before it is sent, when it is, when it was carried out.
@@ -81,23 +83,34 @@ class World:
         return ", ".join(each.name for each in self.processes if each.state in ("up", "paused"))
 
     def _next(self) -> bool:
-        able = [each for each in self.processes if each.is_able]
+        """Let the next thing happen; whether there was any."""
+        living = [each for each in self.processes if each.state == "up"]
+        due = self._events[0][0] if self._events else _NEVER
+        able = [each for each in living if each.is_able] if due > self.now else []
         if able:
+            self._turns(able[0] if len(able) == 1 else self.chance.choice(able))
+            return True
+        at = min((each.loop.next_at for each in living), default=_NEVER)
+        if due <= max(at, self.now) and due < _NEVER:
+            self.now = max(self.now, due)
+            heapq.heappop(self._events)[3]()
+        elif at < _NEVER:
+            self.now = max(self.now, at)
+        else:
+            return False
+        for each in living:
+            each.is_spinning = False
+        return True
+
+    def _turns(self, process: Process) -> None:
+        """Whoever is able goes on until something happens beside."""
+        until = self._events[0][0] if self._events else _NEVER
+        while process.is_able:
             self.turns += 1
-            process = able[0] if len(able) == 1 else self.chance.choice(able)
             process.turn()
             self.now += TURN
-        timers = [each.loop.next_at for each in self.processes if each.state == "up"]
-        at = min([*timers, self._events[0][0] if self._events else float("inf")])
-        if at == float("inf"):
-            return bool(able)
-        if not able or at <= self.now:
-            self.now = max(self.now, at)
-            for each in self.processes:
-                each.is_spinning = False
-            if self._events and self._events[0][0] <= self.now:
-                heapq.heappop(self._events)[3]()
-        return True
+            if self.now >= until or self.chance.random() < 0.1:
+                break
 
 
 class Process:
