@@ -19,6 +19,7 @@ from flowstone.runner.events import StepFinished
 from flowstone.settings import Settings
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.memory import MemoryStore
+from tests.simulation import bad as variants
 from tests.simulation import model, surroundings
 from tests.simulation.network import Network, Remote, Weather, at_once
 from tests.simulation.shelf import Shelf
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from flowstone.result import RunResult
     from flowstone.runner.events import Event
     from tests.simulation.model import Code, Project
-    from tests.simulation.network import Fault
+    from tests.simulation.network import Bad, Fault
     from tests.simulation.world import Moment
 
 _MOMENTS: tuple[Moment, ...] = ("asking", "asked", "answered")
@@ -97,7 +98,8 @@ def _start(chance: random.Random, at: float, codes: list[Project]) -> Start:
     dooms: dict[tuple[int, Moment], float | None] = {}
     for _ in range(chance.choice((0, 0, 1, 1, 2))):
         seconds = chance.choice((None, None, 0.5, 6.0, 31.0, 70.0))
-        dooms[chance.randint(1, 20), chance.choice(_MOMENTS)] = seconds
+        call = chance.randint(1, chance.choice((6, 12, 24)))
+        dooms[call, chance.choice(_MOMENTS)] = seconds
     offset = chance.choice((0.0, 0.0, 0.002, 0.05, 1.0))
     return Start(at + offset, project, tuple(targets), chance.random() < 0.15, dooms)
 
@@ -118,7 +120,7 @@ def _weather(chance: random.Random) -> Weather:
 class History:
     """A script that is carried out; ``bad`` names what is wrong with the store or the runner."""
 
-    def __init__(self, seed: int, script: Script | None = None, bad: str = "") -> None:
+    def __init__(self, seed: int, script: Script | None = None, bad: Bad | None = None) -> None:
         self.seed, self.script = seed, script or drawn(seed)
         self.world = World(seed)
         self.shelf = Shelf()
@@ -130,13 +132,21 @@ class History:
     def _clock(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self.world.now, dt.UTC)
 
+    @property
+    def story(self) -> str:
+        """What happened, a line for each thing: the seconds, who, and what."""
+        began = self.world.began
+        lines = (f"{at - began:12.5f}  {who:6} {what}" for at, who, what in self.world.notes)
+        return "\n".join(lines)
+
     def run(self) -> None:
         """Let it happen, then let one process more make all there is, in good weather.
 
         Raises:
             Violation: if something happened that must not.
         """
-        with surroundings.of(self.world), _quiet():
+        wrong = variants.switched_on(self.bad, self.world, self.shelf)
+        with surroundings.of(self.world), wrong, _quiet():
             try:
                 for number, start in enumerate(self.script.starts):
                     begin = functools.partial(self._begin, f"P{number}", start)

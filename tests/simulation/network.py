@@ -8,8 +8,10 @@ import datetime as dt
 import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from unittest import mock
 
 from flowstone.errors import DatabaseUnavailableError, RunLostError, StoreError
+from flowstone.store import memory
 from flowstone.store.base import BEAT_SECONDS, CAUTION_SECONDS, LEASE_SECONDS
 
 if TYPE_CHECKING:
@@ -24,8 +26,13 @@ if TYPE_CHECKING:
 
 #: What happens to a call: it does not come through, its answer does not, it takes its time.
 Fault: TypeAlias = Literal["before", "after", "slow"]
+#: What is wrong with a variant of store or runner, see ``bad``.
+Bad: TypeAlias = Literal[
+    "two writers", "no fence", "no claims", "early success", "no digest check", "early answer"
+]
 
 _LONG_AGO = dt.datetime.fromtimestamp(0, dt.UTC)
+
 
 @dataclass
 class Weather:
@@ -42,12 +49,11 @@ class Weather:
 class Network:
     """All ways to one store; each call is carried out there at one moment.
 
-    ``unordered``, ``unfenced`` and ``hasty`` are what it must not be: two batches of one run on
-    their way at once, writes of those who were taken for dead, answers before the commit.
+    ``bad`` is what is wrong with it, or with the store.
     """
 
     def __init__(
-        self, world: World, store: MemoryStore, watch: Watch, weather: Weather, bad: str = ""
+        self, world: World, store: MemoryStore, watch: Watch, weather: Weather, bad: Bad | None
     ) -> None:
         self.world, self.store, self.watch, self.weather = world, store, watch, weather
         self.bad = bad
@@ -84,7 +90,7 @@ class Network:
             return await answer
         if fault == "before":
             self._answer(process, answer, _away(), None)
-        elif self.bad == "hasty" and verb == "write":
+        elif self.bad == "early answer" and verb == "write":
             self._answer(process, answer, None, None)
             world.after(self._way() * 20, lambda: self._carried_out(verb, number, act))
         else:
@@ -105,6 +111,8 @@ class Network:
     def _carried_out(
         self, verb: str, number: str, act: Callable[[], Coroutine[Any, Any, Any]]
     ) -> tuple[Exception | None, Any]:
+        if self.bad == "no claims" and verb in ("start_run", "claim"):
+            self.store._claims._claims.clear()
         try:
             result = at_once(act())
         except StoreError as error:
@@ -140,13 +148,14 @@ class Network:
 
     @contextlib.contextmanager
     def unfenced(self, run_id: str, drafts: Sequence[Draft]) -> Iterator[None]:
-        """While it lasts, the store takes a run for alive, and for the holder of its claims."""
+        """While it lasts, the store takes a run for alive, and all it writes for legal."""
         claims = self.store._claims
         leases, held = dict(claims._leases), dict(claims._claims)
         claims.lease(run_id)
         claims._claims.update({(each.asset_name, each.partition): run_id for each in drafts})
         try:
-            yield
+            with mock.patch.object(memory, "may_follow", lambda *_: True):
+                yield
         finally:
             claims._leases, claims._claims = leases, held
 
@@ -220,11 +229,7 @@ class Remote:
     @contextlib.asynccontextmanager
     async def journal(self, run_id: str) -> AsyncIterator[Session]:
         """The writer of a run's rows."""
-        session = Session(self._network, self._process, run_id)
-        try:
-            yield session
-        finally:
-            await session.end()
+        yield Session(self._network, self._process, run_id)
 
 
 class Session:
@@ -232,7 +237,6 @@ class Session:
 
     def __init__(self, network: Network, process: Process, run_id: str) -> None:
         self._network, self._process, self._run_id = network, process, run_id
-        self._on_its_way: list[asyncio.Task[None]] = []
 
     async def write(
         self,
@@ -243,9 +247,6 @@ class Session:
         """Write a batch, as it is now."""
         sent = [copy.copy(each) for each in drafts]
         batch = functools.partial(self._write, sent, tuple(decisions), tuple(logs))
-        if self._network.bad == "unordered":
-            await self._beside(batch, drafts)
-            return
         await self._network.call(self._process, "write", batch)
         for draft, each in zip(drafts, sent, strict=True):
             draft.recorded = each.recorded
@@ -254,26 +255,10 @@ class Session:
         self, drafts: Sequence[Draft], decisions: Sequence[Decision], logs: Sequence[StepLog]
     ) -> None:
         network = self._network
-        lent = network.unfenced(self._run_id, drafts) if network.bad == "unfenced" else None
+        lent = network.unfenced(self._run_id, drafts) if network.bad == "no fence" else None
         with lent or contextlib.nullcontext():
             async with network.store.journal(self._run_id) as session:
                 await session.write(drafts, decisions, logs)
-
-    async def _beside(
-        self, batch: Callable[[], Coroutine[Any, Any, None]], drafts: Sequence[Draft]
-    ) -> None:
-        """Two batches at once, so that the second may be there first."""
-        for draft in drafts:
-            draft.recorded = draft.status
-        task = self._process.loop.create_task(self._network.call(self._process, "write", batch))
-        self._on_its_way.append(task)
-        if len(self._on_its_way) == 2:
-            await self._on_its_way.pop(0)
-
-    async def end(self) -> None:
-        """Wait for what is on its way."""
-        for task in self._on_its_way:
-            await task
 
 
 class Heart:
