@@ -80,8 +80,10 @@ def drawn(seed: int) -> Script:
             at += chance.choice((0.01, 0.3, 3.0, 45.0))
             for _ in range(chance.choice((0, 1, 1, 2))):
                 earlier = chance.choice(codes)
-                project = earlier if chance.random() < 0.15 else model.edited(
-                    chance, project, era * 10 + len(codes)
+                project = (
+                    earlier
+                    if chance.random() < 0.15
+                    else model.edited(chance, project, era * 10 + len(codes))
                 )
                 codes.append(project)
         starts += [_start(chance, at, codes) for _ in range(chance.choice((1, 1, 2, 3)))]
@@ -117,6 +119,13 @@ def _weather(chance: random.Random) -> Weather:
     return Weather({"before": rate, "after": rate, "slow": rate / 2})
 
 
+def calm(seed: int) -> Script:
+    """A script in which nothing goes wrong."""
+    script = drawn(seed)
+    starts = [replace(start, dooms={}) for start in script.starts]
+    return Script(starts, [], Weather(), script.last)
+
+
 class History:
     """A script that is carried out; ``bad`` names what is wrong with the store or the runner."""
 
@@ -131,6 +140,11 @@ class History:
 
     def _clock(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self.world.now, dt.UTC)
+
+    @property
+    def violation(self) -> Violation | None:
+        """What happened that must not, if anything did."""
+        return self.world.broken
 
     @property
     def story(self) -> str:
@@ -218,13 +232,15 @@ class History:
         self.world.note(process.name, f"calls {name}({inputs}) in {context.run_id}")
         executed = Executed(code, dict(inputs))
         self.watch.executed[context.run_id, name] = executed
+        self.watch.count += 1
         if code.seconds:
             await asyncio.sleep(code.seconds * self.world.chance.random())
         if code.fails == "always" or (code.fails == "once" and context.attempt == 1):
             raise model.BodyError(name)
-        executed.value = code.value(name, None, inputs)
-        self.world.note(process.name, f"made {name} in {context.run_id}: {executed.value}")
-        return executed.value
+        executed.done_at = self.world.now
+        value = code.value(name, None, inputs)
+        self.world.note(process.name, f"made {name} in {context.run_id}: {value}")
+        return value
 
     def _heard(self, process: Process, event: Event) -> None:
         if isinstance(event, StepFinished) and event.ending == "materialized":

@@ -172,7 +172,7 @@ class Network:
 
     def beat(self, run_id: str, told: Callable[[str | None], None]) -> None:
         """Renew a lease: whether the run is to stop, or ``lost``, or nothing if that is unknown."""
-        fault = self._fault()
+        fault = None if self.weather.single else self._fault()
 
         def carry_out() -> None:
             answer: str | None
@@ -245,6 +245,7 @@ class Session:
         logs: Sequence[StepLog] = (),
     ) -> None:
         """Write a batch, as it is now."""
+        self._network.watch.sends(self._run_id, drafts, self._process.stopped_at)
         sent = [copy.copy(each) for each in drafts]
         batch = functools.partial(self._write, sent, tuple(decisions), tuple(logs))
         await self._network.call(self._process, "write", batch)

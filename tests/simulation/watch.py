@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,14 +12,18 @@ from flowstone.core.status import OPEN, may_follow
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Sequence
 
-    from flowstone.core.records import Materialization
+    from flowstone.core.records import Draft, Materialization
     from flowstone.store.memory import MemoryStore
     from tests.simulation.model import Code
     from tests.simulation.shelf import Shelf
     from tests.simulation.world import World
 
 Key: TypeAlias = "tuple[str, str | None]"
+
+#: Seconds from a value to the batch that has it: those of the threads, and of the journal.
+WRITTEN_SECONDS = 0.8
 
 _MADE = ("success", "stale")
 
@@ -40,13 +45,14 @@ class Executed:
 
     def __init__(self, code: Code, inputs: dict[str, int]) -> None:
         self.code, self.inputs = code, inputs
-        self.value: int | None = None
+        #: When it gave its value; never, if it did not.
+        self.done_at = math.inf
 
 
 class Watch:
     """Looks at the store after every call.
 
-    ``executed`` are the last calls of functions by run and asset, ``excused`` how often what has
+    ``count`` is how many functions were called. ``executed`` are the last calls of functions by run and asset, ``excused`` how often what has
     this hash may be recorded again.
     """
 
@@ -61,6 +67,7 @@ class Watch:
         # Who planned before a version came and went can't see at its claim that it was there.
         self._moved_back: Counter[Key] = Counter()
         self.excused: Counter[tuple[str, str | None, str | None]] = Counter()
+        self.count = 0
         self.truth: dict[uuid.UUID, int] = {}
         self._versions: dict[tuple[str, str | None], str] = {}
         self.executed: dict[tuple[str, str], Executed] = {}
@@ -70,6 +77,23 @@ class Watch:
         """What was recorded with the last call, for people."""
         told, self._told = self._told, []
         return f": {', '.join(told)}" if told else ""
+
+    def sends(self, run_id: str, drafts: Sequence[Draft], stopped_at: float) -> None:
+        """A run sends a batch: all it has executed is in it or recorded, or was just executed.
+
+        So no more is executed again after a crash than was in flight, or in that batch.
+        """
+        ended = {each.asset_name for each in drafts if each.status not in OPEN}
+        for (run, name), executed in self.executed.items():
+            late = max(executed.done_at, stopped_at) + WRITTEN_SECONDS < self._world.now
+            if run == run_id and late and name not in ended and not self._has_ended(run, name):
+                self._world.violate(f"{name} was made long ago, and is not written")
+
+    def _has_ended(self, run_id: str, name: str) -> bool:
+        return any(
+            (row.run_id, row.asset_name) == (run_id, name) and row.status not in OPEN
+            for row in self._rows.values()
+        )
 
     def refused(self, verb: str) -> None:
         """A call that raised must have changed nothing."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import heapq
 import random
 import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
 #: Seconds of simulated time that a turn of an event loop takes.
 TURN = 20e-6
@@ -34,7 +35,7 @@ class Violation(AssertionError):
 class World:
     """One clock, one source of chance, and all that is yet to happen.
 
-    ``note`` takes down what happens; ``violate`` ends the history.
+    ``note`` takes down what happens; ``violate`` ends the history, and ``broken`` is why.
     """
 
     def __init__(self, seed: int) -> None:
@@ -45,7 +46,7 @@ class World:
         self.notes: list[tuple[float, str, str]] = []
         self.turns = 0
         self._events: list[tuple[float, float, int, Callable[[], object]]] = []
-        self._broken: Violation | None = None
+        self.broken: Violation | None = None
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
         """Have something happen; what is due at one time happens in any order."""
@@ -58,9 +59,9 @@ class World:
 
     def violate(self, what: str) -> None:
         """End the history with this; the first such counts."""
-        if self._broken is None:
+        if self.broken is None:
             self.note("VIOLATION", what)
-            self._broken = Violation(what)
+            self.broken = Violation(what)
 
     def run(self) -> None:
         """Let everything happen until nothing is left to.
@@ -69,15 +70,15 @@ class World:
             Violation: if something happened that must not, or somebody hangs.
         """
         until = self.now + LIMIT
-        while self._broken is None and self._next():
+        while self.broken is None and self._next():
             if self.now > until:
                 self.violate(f"still going on after {LIMIT:g} s: {self._unfinished()}")
             elif self.turns > TURNS:
                 self.violate(f"still going on after {TURNS} turns: {self._unfinished()}")
-        if self._broken is None and (waiting := self._unfinished()):
+        if self.broken is None and (waiting := self._unfinished()):
             self.violate(f"waits for ever: {waiting}")
-        if self._broken is not None:
-            raise self._broken
+        if self.broken is not None:
+            raise self.broken
 
     def _unfinished(self) -> str:
         return ", ".join(each.name for each in self.processes if each.state in ("up", "paused"))
@@ -104,13 +105,13 @@ class World:
 
     def _turns(self, process: Process) -> None:
         """Whoever is able goes on until something happens beside."""
-        until = self._events[0][0] if self._events else _NEVER
-        while process.is_able:
-            self.turns += 1
-            process.turn()
-            self.now += TURN
-            if self.now >= until or self.chance.random() < 0.1:
-                break
+        with process.loop.at_work():
+            while process.is_able:
+                self.turns += 1
+                process.turn()
+                self.now += TURN
+                if self._events and self._events[0][0] <= self.now:
+                    break
 
 
 class Process:
@@ -123,6 +124,8 @@ class Process:
         #: What is to befall it with its n-th call of the store: to be stopped, or killed (None).
         self.dooms: dict[tuple[int, Moment], float | None] = {}
         self._calls = 0
+        #: When it last went on after it was stopped.
+        self.stopped_at = 0.0
         #: Happens at once when it is gone.
         self.on_crash: Callable[[], object] = lambda: None
         self.loop = Loop(world)
@@ -137,10 +140,10 @@ class Process:
     @property
     def is_able(self) -> bool:
         """Whether it would do something now."""
+        if self.state != "up":
+            return False
         loop = self.loop
-        return self.state == "up" and (
-            (loop.is_ready and not self.is_spinning) or loop.next_at <= self.world.now
-        )
+        return (loop.is_ready and not self.is_spinning) or loop.next_at <= self.world.now
 
     def turn(self) -> None:
         """Call what is ready, as one turn of an event loop does."""
@@ -186,6 +189,7 @@ class Process:
     def _resume(self) -> None:
         if self.state == "paused":
             self.world.note(self.name, "goes on")
+            self.stopped_at = self.world.now
             self.state = "up"
             woken, self._woken = self._woken, []
             for act in woken:
@@ -249,23 +253,29 @@ class Loop(asyncio.BaseEventLoop):
             handle = heapq.heappop(self._scheduled)
             handle._scheduled = False  # type: ignore[attr-defined]  # as asyncio does
             self._ready.append(handle)
+        is_spinning = True
+        for _ in range(len(self._ready)):
+            handle_ = self._ready.popleft()
+            if handle_._cancelled:
+                continue
+            if is_spinning:
+                name = getattr(handle_._callback, "__name__", "")  # type: ignore[attr-defined]  # typeshed lacks it
+                is_spinning = name == "_deliver_cancellation"
+            handle_._run()
+            if not may_go_on():
+                break
+        return is_spinning
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Within, it is the loop that is running."""
         asyncio._set_running_loop(self)
         self._thread_id = threading.get_ident()
-        is_spinning = True
         try:
-            for _ in range(len(self._ready)):
-                handle_ = self._ready.popleft()
-                if handle_.cancelled():
-                    continue
-                name = getattr(handle_._callback, "__name__", "")  # type: ignore[attr-defined]  # typeshed lacks it
-                is_spinning = is_spinning and name == "_deliver_cancellation"
-                handle_._run()
-                if not may_go_on():
-                    break
+            yield
         finally:
             self._thread_id = None
             asyncio._set_running_loop(None)
-        return is_spinning
 
     def finish(self) -> None:
         """Cancel what was begun here, and let it end."""
@@ -274,9 +284,10 @@ class Loop(asyncio.BaseEventLoop):
             if not left:
                 break
             left[0].cancel()
-            for _ in range(10):
-                self._world.now += 1.0
-                self.turn(lambda: True)
+            with self.at_work():
+                for _ in range(10):
+                    self._world.now += 1.0
+                    self.turn(lambda: True)
         self.close()
 
     def _task(
