@@ -58,7 +58,8 @@ class Network:
         self.world, self.store, self.watch, self.weather = world, store, watch, weather
         self.bad = bad
         self.calls = 0
-        self.is_down = False
+        self._is_down = False
+        self._waiting: list[asyncio.Future[Any]] = []
         self._runs: dict[str, list[str]] = {}
 
     async def call(
@@ -69,13 +70,14 @@ class Network:
         Raises:
             DatabaseUnavailableError: if it may or may not have been.
         """
-        if self.is_down:
+        if self._is_down:
             raise _away()
         self.calls += 1
         fault = self._fault()
         world, number = self.world, f"{process.name}.{self.calls}"
         world.note(process.name, f"asks {verb} ({number}{', ' + fault if fault else ''})")
         answer: asyncio.Future[Any] = process.loop.create_future()
+        self._waiting.append(answer)
         mine = process.counted()
         process.befall(mine, "asking")
 
@@ -158,6 +160,13 @@ class Network:
                 yield
         finally:
             claims._leases, claims._claims = leases, held
+
+    def shut_down(self) -> None:
+        """Nobody gets an answer any more, and whoever waits for one is told so."""
+        self._is_down = True
+        for answer in self._waiting:
+            if not answer.done():
+                answer.set_exception(_away())
 
     def began(self, process: Process, run_id: str) -> None:
         """A process asks for the lease of a run."""

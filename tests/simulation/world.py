@@ -85,13 +85,11 @@ class World:
 
     def _next(self) -> bool:
         """Let the next thing happen; whether there was any."""
-        living = [each for each in self.processes if each.state == "up"]
         due = self._events[0][0] if self._events else _NEVER
-        able = [each for each in living if each.is_able] if due > self.now else []
-        if able:
+        able, at = self._able()
+        if able and due > self.now:
             self._turns(able[0] if len(able) == 1 else self.chance.choice(able))
             return True
-        at = min((each.loop.next_at for each in living), default=_NEVER)
         if due <= max(at, self.now) and due < _NEVER:
             self.now = max(self.now, due)
             heapq.heappop(self._events)[3]()
@@ -99,18 +97,32 @@ class World:
             self.now = max(self.now, at)
         else:
             return False
-        for each in living:
+        for each in self.processes:
             each.is_spinning = False
         return True
+
+    def _able(self) -> tuple[list[Process], float]:
+        """Who would do something now, and when the next timer of anybody is due."""
+        able: list[Process] = []
+        soonest = _NEVER
+        for each in self.processes:
+            if each.state == "up":
+                at = each.loop.next_at()
+                soonest = min(soonest, at)
+                if at <= self.now or (each.loop.is_ready and not each.is_spinning):
+                    able.append(each)
+        return able, soonest
 
     def _turns(self, process: Process) -> None:
         """Whoever is able goes on until something happens beside."""
         with process.loop.at_work():
-            while process.is_able:
+            while True:
                 self.turns += 1
                 process.turn()
                 self.now += TURN
                 if self._events and self._events[0][0] <= self.now:
+                    break
+                if process.state != "up" or process.is_spinning or not process.loop.is_ready:
                     break
 
 
@@ -136,14 +148,6 @@ class Process:
         """Do this, and be over when it is done."""
         task = self.loop.create_task(work)
         task.add_done_callback(self._ended)
-
-    @property
-    def is_able(self) -> bool:
-        """Whether it would do something now."""
-        if self.state != "up":
-            return False
-        loop = self.loop
-        return (loop.is_ready and not self.is_spinning) or loop.next_at <= self.world.now
 
     def turn(self) -> None:
         """Call what is ready, as one turn of an event loop does."""
@@ -239,17 +243,16 @@ class Loop(asyncio.BaseEventLoop):
         """Whether something is to be called at once."""
         return bool(self._ready)
 
-    @property
     def next_at(self) -> float:
         """When the next timer is due."""
         scheduled = self._scheduled
-        while scheduled and scheduled[0].cancelled():
+        while scheduled and scheduled[0]._cancelled:  # type: ignore[attr-defined]  # no call: it is asked often
             heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]  # as asyncio
-        return scheduled[0].when() if scheduled else float("inf")
+        return scheduled[0].when() if scheduled else _NEVER
 
     def turn(self, may_go_on: Callable[[], bool]) -> bool:
         """Call what is ready; whether that was nothing but anyio's repeating of a cancellation."""
-        while self.next_at <= self._world.now:
+        while self.next_at() <= self._world.now:
             handle = heapq.heappop(self._scheduled)
             handle._scheduled = False  # type: ignore[attr-defined]  # as asyncio does
             self._ready.append(handle)
