@@ -29,16 +29,21 @@ def main() -> int:
             history = History(seed, bad=given.bad)
             found.add(f"seed {seed}", history)
             if given.story:
-                print(history.story)
+                say(history.story)
         if not found.histories % 1_000:
-            print(found, file=sys.stderr)
+            sys.stderr.write(f"{found}\n")
     for label, history in found.violations.items():
-        print(f"{label}: {history.violation}\n{history.story}\n")
-    print(found)
-    print(f"seeds={given.seed}..{given.seed + given.histories - 1}")
+        say(f"{label}: {history.violation}\n{history.story}\n")
+    say(str(found))
+    say(f"seeds={given.seed}..{given.seed + given.histories - 1}")
     for label, history in found.violations.items():
-        print(f"{label}: {history.violation}")
+        say(f"{label}: {history.violation}")
     return 1 if found.violations else 0
+
+
+def say(text: str) -> None:
+    """A line of the result."""
+    sys.stdout.write(f"{text}\n")
 
 
 if __name__ == "__main__":

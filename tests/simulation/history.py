@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowstone.api import Flowstone
-from flowstone.errors import RunLostError, StoreError, ValueLostError
+from flowstone.errors import (
+    IllegalTransitionError,
+    RunActiveError,
+    StoreError,
+    ValueLostError,
+)
 from flowstone.runner.events import StepFinished
 from flowstone.settings import Settings
 from flowstone.store.base import LEASE_SECONDS
@@ -24,7 +29,7 @@ from tests.simulation import model, surroundings
 from tests.simulation.network import Network, Remote, Weather, at_once
 from tests.simulation.shelf import Shelf
 from tests.simulation.watch import Executed, Watch
-from tests.simulation.world import Process, Violation, World
+from tests.simulation.world import Process, ViolationError, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +43,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import Moment
 
 _MOMENTS: tuple[Moment, ...] = ("asking", "asked", "answered")
+#: What would say that a run has done what it must not.
+_NEVER_RAISED = (IllegalTransitionError, RunActiveError)
 #: How often a process runs again after the store was away.
 _AGAIN = 3
 
@@ -51,6 +58,13 @@ class Start:
     targets: tuple[str, ...]
     strict: bool
     dooms: dict[tuple[int, Moment], float | None] = field(default_factory=dict)
+
+    @property
+    def is_stopped_for_long(self) -> bool:
+        """Whether its lease may well run out meanwhile."""
+        return any(
+            seconds is not None and seconds > LEASE_SECONDS for seconds in self.dooms.values()
+        )
 
 
 @dataclass
@@ -69,7 +83,7 @@ class Script:
 
 def drawn(seed: int) -> Script:
     """Any script."""
-    chance = random.Random(f"script {seed}")
+    chance = random.Random(f"script {seed}")  # noqa: S311 - no secret
     project = model.drawn(chance)
     codes = [project]
     starts: list[Start] = []
@@ -86,7 +100,10 @@ def drawn(seed: int) -> Script:
                     else model.edited(chance, project, era * 10 + len(codes))
                 )
                 codes.append(project)
-        starts += [_start(chance, at, codes) for _ in range(chance.choice((1, 1, 2, 3)))]
+        new = [_start(chance, at, codes) for _ in range(chance.choice((1, 1, 2, 3)))]
+        starts += new
+        if any(each.is_stopped_for_long for each in new) and chance.random() < 0.6:
+            starts.append(_start(chance, at + chance.choice((20.0, 31.0, 40.0)), codes))
         if chance.random() < 0.5:
             kind = chance.choice(("lose", "alter", "alter", "stop", "invalidate"))
             acts.append((at + chance.choice((0.005, 0.1, 1.0, 5.0)) * chance.random(), kind))
@@ -142,7 +159,7 @@ class History:
         return dt.datetime.fromtimestamp(self.world.now, dt.UTC)
 
     @property
-    def violation(self) -> Violation | None:
+    def violation(self) -> ViolationError | None:
         """What happened that must not, if anything did."""
         return self.world.broken
 
@@ -157,7 +174,7 @@ class History:
         """Let it happen, then let one process more make all there is, in good weather.
 
         Raises:
-            Violation: if something happened that must not.
+            ViolationError: if something happened that must not.
         """
         wrong = variants.switched_on(self.bad, self.world, self.shelf)
         with surroundings.of(self.world), wrong, _quiet():
@@ -202,6 +219,7 @@ class History:
         remote: Any = Remote(self.network, process)
         body = functools.partial(self._body, process)
         assets = model.assets(start.project, body, self.shelf)
+        result: RunResult
         for attempt in range(_AGAIN + 1):
             try:
                 connection = Flowstone.of(_settings())
@@ -217,9 +235,9 @@ class History:
                 break
             except StoreError as error:
                 self.world.note(process.name, f"raised {type(error).__name__}: {error}")
-                if attempt == _AGAIN or process.name == "last":
-                    if process.name == "last":
-                        raise
+                if process.name == "last" or isinstance(error, _NEVER_RAISED):
+                    raise
+                if attempt == _AGAIN:
                     return
                 if self.world.chance.random() < 0.7:
                     self.network.is_over(process)

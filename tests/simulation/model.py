@@ -108,7 +108,7 @@ def assets(project: Project, body: Body, shelf: IOManager) -> list[AnyAsset]:
             name=name,
             code_version=code.version,
             io=shelf if code.kept == "shelf" else None,
-            **({"retries": Retry(2, delay=0.5)} if code.fails == "once" else {}),
+            retries=Retry(2, delay=0.5) if code.fails == "once" else None,
         )
         for name, code in project.items()
     ]

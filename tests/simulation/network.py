@@ -156,7 +156,7 @@ class Network:
         claims.lease(run_id)
         claims._claims.update({(each.asset_name, each.partition): run_id for each in drafts})
         try:
-            with mock.patch.object(memory, "may_follow", lambda *_: True):
+            with mock.patch.object(memory, "may_follow", return_value=True):
                 yield
         finally:
             claims._leases, claims._claims = leases, held

@@ -42,7 +42,7 @@ def of(world: World) -> Iterator[None]:
             patched.enter_context(mock.patch.object(module, name, clock))
         for module, name in TICKS:
             patched.enter_context(mock.patch.object(module, name, times))
-        for module, name, instead in (
+        others: list[tuple[object, str, Any]] = [
             (ids, "_clock", ids._Clock()),
             (ids, "os", SimpleNamespace(urandom=world.chance.randbytes)),
             (ids, "secrets", SimpleNamespace(token_hex=lambda _: f"run{next(numbers)}")),
@@ -51,8 +51,9 @@ def of(world: World) -> Iterator[None]:
             (run, "LOOK_SECONDS", 4.0),
             (to_thread, "run_sync", _aside(world)),
             (CancelScope, "__hash__", _numbered()),
-        ):
-            patched.enter_context(mock.patch.object(module, name, instead))
+        ]
+        for owner, name, instead in others:
+            patched.enter_context(mock.patch.object(owner, name, instead))
         yield
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from tests.simulation.history import History, calm
 from tests.simulation.network import Weather
-from tests.simulation.world import Violation
+from tests.simulation.world import ViolationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ class Trials:
         began = time.perf_counter()
         try:
             history.run()
-        except Violation:
+        except ViolationError:
             self.violations[label] = history
         self.seconds += time.perf_counter() - began
         self.histories += 1

@@ -52,8 +52,9 @@ class Executed:
 class Watch:
     """Looks at the store after every call.
 
-    ``count`` is how many functions were called. ``executed`` are the last calls of functions by run and asset, ``excused`` how often what has
-    this hash may be recorded again.
+    ``count`` is how many functions were called, ``executed`` the last calls by run and asset,
+    ``excused`` how often what has this hash may be recorded again. ``truth`` is what each recorded
+    value was when it was recorded.
     """
 
     def __init__(self, world: World, store: MemoryStore, shelf: Shelf) -> None:
@@ -147,7 +148,7 @@ class Watch:
 
     def _success(self, row: Materialization) -> None:
         key: Key = (row.asset_name, row.partition)
-        if not self._store._claims.holder(key) in (None, row.run_id):
+        if self._store._claims.holder(key) not in (None, row.run_id):
             self._world.violate(f"{row.asset_name}: recorded while another run has the claim")
         if row.run_id not in self._store._claims._leases:
             self._world.violate(f"{row.asset_name}: recorded by {row.run_id}, taken for dead")

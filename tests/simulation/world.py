@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import heapq
 import random
@@ -11,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    import collections
     from collections.abc import Callable, Coroutine, Iterator
 
 #: Seconds of simulated time that a turn of an event loop takes.
@@ -28,7 +28,7 @@ State: TypeAlias = Literal["up", "paused", "dead", "over"]
 Moment: TypeAlias = Literal["asking", "asked", "answered"]
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """Something that must never happen has happened."""
 
 
@@ -39,14 +39,14 @@ class World:
     """
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(f"world {seed}")
+        self.chance = random.Random(f"world {seed}")  # noqa: S311 - no secret
         self.now = 1_000_000.0
         self.began = self.now
         self.processes: list[Process] = []
         self.notes: list[tuple[float, str, str]] = []
         self.turns = 0
         self._events: list[tuple[float, float, int, Callable[[], object]]] = []
-        self.broken: Violation | None = None
+        self.broken: ViolationError | None = None
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
         """Have something happen; what is due at one time happens in any order."""
@@ -61,13 +61,13 @@ class World:
         """End the history with this; the first such counts."""
         if self.broken is None:
             self.note("VIOLATION", what)
-            self.broken = Violation(what)
+            self.broken = ViolationError(what)
 
     def run(self) -> None:
         """Let everything happen until nothing is left to.
 
         Raises:
-            Violation: if something happened that must not, or somebody hangs.
+            ViolationError: if something happened that must not, or somebody hangs.
         """
         until = self.now + LIMIT
         while self.broken is None and self._next():
@@ -246,7 +246,7 @@ class Loop(asyncio.BaseEventLoop):
     def next_at(self) -> float:
         """When the next timer is due."""
         scheduled = self._scheduled
-        while scheduled and scheduled[0]._cancelled:  # type: ignore[attr-defined]  # no call: it is asked often
+        while scheduled and scheduled[0]._cancelled:  # no call: it is asked often
             heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]  # as asyncio
         return scheduled[0].when() if scheduled else _NEVER
 
@@ -277,7 +277,7 @@ class Loop(asyncio.BaseEventLoop):
         try:
             yield
         finally:
-            self._thread_id = None
+            self._thread_id = None  # type: ignore[assignment]  # as asyncio does
             asyncio._set_running_loop(None)
 
     def finish(self) -> None:
