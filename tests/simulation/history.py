@@ -275,7 +275,8 @@ class History:
             if row.status == "success":
                 self.watch.made(row.id, row.asset_name)
         recorded = self.store._runs.get(result.run_id)
-        if recorded is None or recorded.status != result.run.status:
+        ended = result.run.status
+        if recorded is None or recorded.status != ended or ended == "running":
             self.world.violate(f"{process.name} was told how its run ended, and it is not recorded")
         expected = model.values(start.project, None)
         for name, status in result.statuses.items():

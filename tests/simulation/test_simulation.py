@@ -38,7 +38,7 @@ def test_any_history_keeps_all_promises(first: int) -> None:
     assert_clean(trials(range(first, first + 100)))
 
 
-@pytest.mark.parametrize("seed", [2, 11])
+@pytest.mark.parametrize("seed", [26, 42])
 def test_whichever_call_of_the_store_fails_all_promises_are_kept(seed: int) -> None:
     assert_clean(sweep(seed))
 
