@@ -104,7 +104,7 @@ def drawn(seed: int) -> Script:
         starts += new
         if any(each.is_stopped_for_long for each in new) and chance.random() < 0.6:
             starts.append(_start(chance, at + chance.choice((20.0, 31.0, 40.0)), codes))
-        if chance.random() < 0.5:
+        for _ in range(chance.choice((0, 0, 1, 1, 4))):
             kind = chance.choice(("lose", "alter", "alter", "stop", "invalidate"))
             acts.append((at + chance.choice((0.005, 0.1, 1.0, 5.0)) * chance.random(), kind))
     return Script(starts, acts, _weather(chance), project)
