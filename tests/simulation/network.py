@@ -246,6 +246,7 @@ class Session:
 
     def __init__(self, network: Network, process: Process, run_id: str) -> None:
         self._network, self._process, self._run_id = network, process, run_id
+        self._before: Sequence[Draft] = ()
 
     async def write(
         self,
@@ -254,7 +255,9 @@ class Session:
         logs: Sequence[StepLog] = (),
     ) -> None:
         """Write a batch, as it is now."""
-        self._network.watch.sends(self._run_id, drafts, self._process.stopped_at)
+        if drafts is not self._before:  # else it is asked for once more, the same as it was
+            self._network.watch.sends(self._run_id, drafts, self._process.stopped_at)
+        self._before = drafts
         sent = [copy.copy(each) for each in drafts]
         batch = functools.partial(self._write, sent, tuple(decisions), tuple(logs))
         await self._network.call(self._process, "write", batch)
