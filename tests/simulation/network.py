@@ -241,12 +241,26 @@ class Remote:
         yield Session(self._network, self._process, run_id)
 
 
+@dataclass
+class _Batch:
+    """What was asked to be written at once; ``asked`` is the list it came in."""
+
+    asked: Sequence[Draft]
+    drafts: list[Draft]
+    decisions: Sequence[Decision]
+    logs: Sequence[StepLog]
+    is_in: bool = False
+
+
 class Session:
-    """A ``JournalSession`` at the end of a network."""
+    """A ``JournalSession`` at the end of a network.
+
+    A batch that is asked for again, because the answer was lost, is written once.
+    """
 
     def __init__(self, network: Network, process: Process, run_id: str) -> None:
         self._network, self._process, self._run_id = network, process, run_id
-        self._before: Sequence[Draft] = ()
+        self._last = _Batch([], [], (), ())
 
     async def write(
         self,
@@ -255,23 +269,24 @@ class Session:
         logs: Sequence[StepLog] = (),
     ) -> None:
         """Write a batch, as it is now."""
-        if drafts is not self._before:  # else it is asked for once more, the same as it was
+        if drafts is not self._last.asked:
             self._network.watch.sends(self._run_id, drafts, self._process.stopped_at)
-        self._before = drafts
-        sent = [copy.copy(each) for each in drafts]
-        batch = functools.partial(self._write, sent, tuple(decisions), tuple(logs))
-        await self._network.call(self._process, "write", batch)
-        for draft, each in zip(drafts, sent, strict=True):
+            sent = [copy.copy(each) for each in drafts]
+            self._last = _Batch(drafts, sent, tuple(decisions), tuple(logs))
+        batch = self._last
+        await self._network.call(self._process, "write", functools.partial(self._write, batch))
+        for draft, each in zip(drafts, batch.drafts, strict=True):
             draft.recorded = each.recorded
 
-    async def _write(
-        self, drafts: Sequence[Draft], decisions: Sequence[Decision], logs: Sequence[StepLog]
-    ) -> None:
+    async def _write(self, batch: _Batch) -> None:
+        if batch.is_in:
+            return
         network = self._network
-        lent = network.unfenced(self._run_id, drafts) if network.bad == "no fence" else None
+        lent = network.unfenced(self._run_id, batch.drafts) if network.bad == "no fence" else None
         with lent or contextlib.nullcontext():
             async with network.store.journal(self._run_id) as session:
-                await session.write(drafts, decisions, logs)
+                await session.write(batch.drafts, batch.decisions, batch.logs)
+        batch.is_in = True
 
 
 class Heart:
