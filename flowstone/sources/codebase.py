@@ -86,9 +86,9 @@ class _View:
         self._live = LiveObjects(self._places)
         self._expander = Expander(self._linker, self._live)
         self._imports: dict[str, list[str]] = {}
-        self._closures: dict[frozenset[str], frozenset[str]] = {}
-        self._plain: dict[str, tuple[FunctionType, CodeType, MadeOf]] = {}
-        self._found: dict[str, tuple[MadeOf, Code]] = {}
+        self._closures: dict[str | frozenset[str], frozenset[str]] = {}
+        self._plain: dict[str, tuple[FunctionType, CodeType, Node]] = {}
+        self._found: dict[str, tuple[MadeOf | Node, Code]] = {}
         self._classes: dict[frozenset[type], Code | None] = {}
 
     def is_current(self) -> bool:
@@ -112,58 +112,52 @@ class _View:
         if classes not in self._classes:
             ordered = sorted(classes, key=lambda each: (each.__qualname__, each.__module__))
             found = self._live.follow(ordered)
-            made_of = {"": MadeOf(found, frozenset())}
+            made_of: dict[str, MadeOf | Node] = {"": MadeOf(found)}
             self._classes[classes] = self._look(made_of)[""] if found.edges else None
         return self._classes[classes]
 
-    def _look(self, made_of: dict[str, MadeOf]) -> dict[str, Code]:
-        closures = {name: self._closure(made.code) for name, made in made_of.items()}
-        every = sorted(frozenset[str]().union(*closures.values()))
+    def _look(self, made_of: dict[str, MadeOf | Node]) -> dict[str, Code]:
+        closures = {name: self._closure(made) for name, made in made_of.items()}
+        every = sorted(set().union(*set(closures.values())))
         modules = filter(None, map(self._modules.module, every))
-        influences = Influences(self._linker, self._expander.near, modules)
-        graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
-        shared: dict[tuple[frozenset[str], frozenset[Node]], Graph] = {}
+        graphs = _Graphs(self._expander, Influences(self._linker, self._expander.near, modules))
         for name, made in made_of.items():
-            key = closures[name], made.without
-            graph = shared.get(key)
-            if graph is None:
-                effects = influences.among(key[0])
-                graph = graphs.get((effects, made.without))
-                if graph is None:
-                    graph = Graph(self._expander, influences.influence(effects), made.without)
-                    graphs[effects, made.without] = graph
-                shared[key] = graph
-            graph.add(name, made.code)
-        found: dict[str, Code] = {}
-        for graph in graphs.values():
-            found |= graph.codes()
-        return found
+            if isinstance(made, Node):
+                graphs.of(closures[name]).add_plain(name, made)
+            else:
+                graphs.of(closures[name], made.without).add(name, made.code)
+        return graphs.codes()
 
-    def _made_of(self, asset: AnyAsset) -> MadeOf:
+    def _made_of(self, asset: AnyAsset) -> MadeOf | Node:
+        """What an asset's function is made of: of most, one text."""
         fn = _plain(asset)
         if fn is not None:
             known = self._plain.get(asset.name)
             if known is not None and known[0] is fn and known[1] is fn.__code__:
                 return known[2]
-            text = self._live.follow_plain(fn)
-            if text is not None:
-                made = MadeOf(text)
-                self._plain[asset.name] = fn, fn.__code__, made
-                return made
+            node = self._places.root_of(fn)
+            if node is not None:
+                self._plain[asset.name] = fn, fn.__code__, node
+                return node
         found = self._live.follow_asset(asset) if asset.fn is not None else Extra()
         found.add(*tracked(asset))
         return MadeOf(found, ignored(asset, self._modules, self._places))
 
-    def _closure(self, made_of: Extra) -> frozenset[str]:
+    def _closure(self, made_of: MadeOf | Node) -> frozenset[str]:
         """The modules that an asset's own ones import, however deeply, and those themselves."""
-        starts = frozenset([node.module for _, node in made_of.edges if node.module])
-        if starts not in self._closures:
-            self._closures[starts] = self._imported_by(starts)
-        return self._closures[starts]
+        if isinstance(made_of, Node):
+            starts: str | frozenset[str] = made_of.module
+        else:
+            starts = frozenset([node.module for _, node in made_of.code.edges if node.module])
+        found = self._closures.get(starts)
+        if found is None:
+            names = [starts] if isinstance(starts, str) else starts
+            found = self._closures[starts] = self._imported_by(names)
+        return found
 
-    def _imported_by(self, starts: frozenset[str]) -> frozenset[str]:
+    def _imported_by(self, starts: Iterable[str]) -> frozenset[str]:
         found = set(starts)
-        todo = list(starts)
+        todo = list(found)
         while todo:
             for name in self._imported(todo.pop()):
                 if name not in found:
@@ -181,6 +175,37 @@ class _View:
                 )
             self._imports[name] = sorted(names)
         return self._imports[name]
+
+
+class _Graphs:
+    """Graphs of definitions: assets share one where the same modules influence them."""
+
+    def __init__(self, expander: Expander, influences: Influences) -> None:
+        self._expander, self._influences = expander, influences
+        self._graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
+        self._shared: dict[tuple[frozenset[str], frozenset[Node]], Graph] = {}
+
+    def of(self, modules: frozenset[str], without: frozenset[Node] = frozenset()) -> Graph:
+        """The graph of an asset whose modules, and all that they import, are these."""
+        found = self._shared.get((modules, without))
+        if found is None:
+            found = self._shared[modules, without] = self._found(modules, without)
+        return found
+
+    def _found(self, modules: frozenset[str], without: frozenset[Node]) -> Graph:
+        effects = self._influences.among(modules)
+        found = self._graphs.get((effects, without))
+        if found is None:
+            influence = self._influences.influence(effects)
+            found = self._graphs[effects, without] = Graph(self._expander, influence, without)
+        return found
+
+    def codes(self) -> dict[str, Code]:
+        """The code of each asset."""
+        found: dict[str, Code] = {}
+        for graph in self._graphs.values():
+            found |= graph.codes()
+        return found
 
 
 def _plain(asset: AnyAsset) -> FunctionType | None:

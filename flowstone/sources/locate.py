@@ -40,6 +40,22 @@ class Places:
 
     def root_of(self, fn: types.FunctionType) -> Node | None:
         """The node of a function's text as an asset's own."""
+        return self._last_of(fn) or self._root_of(fn)
+
+    def _last_of(self, fn: types.FunctionType) -> Node | None:
+        """The same of what a name was defined as last: no two such definitions share a line."""
+        module = self._modules.of_namespace(fn.__globals__)
+        code = fn.__code__
+        numbers = module.summary.names.get(code.co_name) if module is not None else None
+        if module is None or not numbers:
+            return None
+        part = module.summary.parts[numbers[-1]]
+        line = module.line_of(code.co_filename, code.co_firstlineno)
+        if part.line != line or part.kind != "function" or part.name != code.co_name:
+            return None
+        return Node("root", module.name, code.co_name, numbers[-1])
+
+    def _root_of(self, fn: types.FunctionType) -> Node | None:
         node = self.node_of(fn)
         if node is None:
             return None

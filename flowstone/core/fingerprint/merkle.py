@@ -59,6 +59,16 @@ def _refined(colours: dict[int, str], edges: Sequence[Sequence[Edge]]) -> dict[i
     return {node: combine("on", colour, ring) for node, colour in colours.items()}
 
 
+def alone(own: str) -> str:
+    """The digest of a node that reaches nothing."""
+    return combine_texts(["node", own, ""])
+
+
+def above(own: str, label: str, near: str) -> str:
+    """The digest of a node that reaches one other, of this digest, under that name."""
+    return combine_texts(["node", own, f"{near} {label}"])
+
+
 def _digest(tag: str, own: str, near: list[tuple[str, str]]) -> str:
     if len(near) > 1:
         near.sort()
