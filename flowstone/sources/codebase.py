@@ -75,6 +75,11 @@ class MadeOf(NamedTuple):
     without: frozenset[Node] = frozenset()
 
 
+def _modules(made_of: MadeOf) -> list[str]:
+    """The modules of what an asset's function is made of."""
+    return [node.module for _, node in made_of.code.edges if node.module]
+
+
 class _View:
     """The code as some assets see it."""
 
@@ -86,7 +91,7 @@ class _View:
         self._live = LiveObjects(self._places)
         self._expander = Expander(self._linker, self._live)
         self._imports: dict[str, list[str]] = {}
-        self._closures: dict[str | frozenset[str], frozenset[str]] = {}
+        self._closures: dict[frozenset[str], frozenset[str]] = {}
         self._plain: dict[str, tuple[FunctionType, CodeType, Node]] = {}
         self._found: dict[str, tuple[MadeOf | Node, Code]] = {}
         self._classes: dict[frozenset[type], Code | None] = {}
@@ -117,15 +122,18 @@ class _View:
         return self._classes[classes]
 
     def _look(self, made_of: dict[str, MadeOf | Node]) -> dict[str, Code]:
-        closures = {name: self._closure(made) for name, made in made_of.items()}
-        every = sorted(set().union(*set(closures.values())))
-        modules = filter(None, map(self._modules.module, every))
-        graphs = _Graphs(self._expander, Influences(self._linker, self._expander.near, modules))
-        for name, made in made_of.items():
-            if isinstance(made, Node):
-                graphs.of(closures[name]).add_plain(name, made)
-            else:
-                graphs.of(closures[name], made.without).add(name, made.code)
+        plain = {name: made for name, made in made_of.items() if isinstance(made, Node)}
+        other = {name: made for name, made in made_of.items() if isinstance(made, MadeOf)}
+        modules = {name: self._closure([name]) for name in {node.module for node in plain.values()}}
+        closures = {name: self._closure(_modules(made)) for name, made in other.items()}
+        every = sorted(set().union(*modules.values(), *closures.values()))
+        known = filter(None, map(self._modules.module, every))
+        graphs = _Graphs(self._expander, Influences(self._linker, self._expander.near, known))
+        shared = {name: graphs.of(closure) for name, closure in modules.items()}
+        for name, node in plain.items():
+            shared[node.module].add_plain(name, node)
+        for name, made in other.items():
+            graphs.of(closures[name], made.without).add(name, made.code)
         return graphs.codes()
 
     def _made_of(self, asset: AnyAsset) -> MadeOf | Node:
@@ -143,21 +151,16 @@ class _View:
         found.add(*tracked(asset))
         return MadeOf(found, ignored(asset, self._modules, self._places))
 
-    def _closure(self, made_of: MadeOf | Node) -> frozenset[str]:
+    def _closure(self, modules: Iterable[str]) -> frozenset[str]:
         """The modules that an asset's own ones import, however deeply, and those themselves."""
-        if isinstance(made_of, Node):
-            starts: str | frozenset[str] = made_of.module
-        else:
-            starts = frozenset([node.module for _, node in made_of.code.edges if node.module])
-        found = self._closures.get(starts)
-        if found is None:
-            names = [starts] if isinstance(starts, str) else starts
-            found = self._closures[starts] = self._imported_by(names)
-        return found
+        starts = frozenset(modules)
+        if starts not in self._closures:
+            self._closures[starts] = self._imported_by(starts)
+        return self._closures[starts]
 
-    def _imported_by(self, starts: Iterable[str]) -> frozenset[str]:
+    def _imported_by(self, starts: frozenset[str]) -> frozenset[str]:
         found = set(starts)
-        todo = list(found)
+        todo = list(starts)
         while todo:
             for name in self._imported(todo.pop()):
                 if name not in found:

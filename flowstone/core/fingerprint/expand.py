@@ -219,6 +219,9 @@ class Expander:
 
 
 def _definition(module: Module, name: str, parts: list[Part], own: str) -> Definition:
-    pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
-    source = pieces[0] if len(pieces) == 1 else "\n".join(dict.fromkeys(pieces))
+    if len(parts) == 1:
+        source = cut(module.data, parts[0].start, parts[0].end, parts[0].secrets)
+    else:
+        pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
+        source = "\n".join(dict.fromkeys(pieces))
     return Definition(f"{module.label}.{name}", own, module.place(parts[0].line), source)

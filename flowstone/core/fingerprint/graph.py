@@ -40,6 +40,7 @@ class Graph:
     ) -> None:
         self._expander = expander
         self._influence = influence
+        self._is_influence = bool(influence.on or influence.remarks)
         self._without = without
         self._numbers: dict[Node, int] = {}
         self._own: list[str] = []
@@ -52,7 +53,8 @@ class Graph:
 
     def add_plain(self, asset: str, node: Node) -> None:
         """Add an asset whose function is made of one text: that of a ``root`` node."""
-        found = None if self._is_influenced(node) else self._expander.alone(node)
+        influenced = self._is_influence and self._is_influenced(node)
+        found = None if influenced else self._expander.alone(node)
         if found is None:
             self.add(asset, Extra(["@"], [("0", node)]))
         else:
@@ -73,11 +75,8 @@ class Graph:
 
     def _is_influenced(self, node: Node) -> bool:
         """Whether other statements change a node, or have something said about it."""
-        influence = self._influence
-        if not (influence.on or influence.remarks):
-            return False
         changed = _changed(node)
-        return changed in influence.on or changed in influence.remarks
+        return changed in self._influence.on or changed in self._influence.remarks
 
     def codes(self) -> dict[str, Code]:
         """The code of each asset."""
@@ -149,7 +148,7 @@ class Graph:
         number = self._append(laid.own)
         self._laid[number] = laid
         edges, remarks = laid.edges, laid.remarks
-        if self._influence.on or self._influence.remarks:
+        if self._is_influence:
             changed = _changed(node)
             remarks = [*remarks, *self._influence.remarks.get(changed, ())]
             edges = [*edges, *(("+", each) for each in self._influence.on.get(changed, ()))]
