@@ -148,7 +148,7 @@ def _draft(
         partition=run.partition,
         run_id=run.run_id,
         executor_node=run.executor_node,
-        upstream_assets=list(step.asset.depends_on),
+        upstream_assets=step.asset.depends_on,
         status="success",
         started_at=run.started_at,
         completed_at=run.completed_at,

@@ -131,7 +131,7 @@ class Request:
         if not self.only:
             return []
         inside = set(self._names)
-        needed = (need for name in inside for need in self.graph[name].depends_on)
+        needed = (need for name in inside for need in self.graph[name].direct)
         return sorted(set(needed) - inside)
 
 

@@ -68,7 +68,7 @@ class Ledger:
                 partition=run.partition,
                 run_id=run.run_id,
                 executor_node=run.executor_node,
-                upstream_assets=list(asset.depends_on),
+                upstream_assets=asset.depends_on,
                 code_version=step.code.version,
                 code=step.code,
                 metadata=asset.metadata,
