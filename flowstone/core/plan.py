@@ -210,6 +210,8 @@ class Plan(Displayed):
             for step in self.steps
             if step.action == "reuse" and step.current is not None
         )
+        if not versions:
+            return {}
         needed = set(self.targets)
         for step in self.steps:
             runs = step.action == "materialize" and not step.may_cut_off
