@@ -31,7 +31,7 @@ from tests.integration.test_store_faults import run
 from tests.integration.valve import Valve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from psycopg import AsyncConnection
 
@@ -48,7 +48,7 @@ def folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def chain(acts: dict[str, Callable[[], object]], ran: list[str]) -> list[AnyAsset]:
+def chain(acts: Mapping[str, Callable[[], object]], ran: list[str]) -> list[AnyAsset]:
     """Assets of these names, each made after the one before, that do these things meanwhile."""
     return [
         made(name, act, ran, [before] if before else [])
@@ -75,7 +75,7 @@ class TestServer:
     ) -> None:
         ran: list[str] = []
         with running_server() as server:
-            acts = {
+            acts: dict[str, Callable[[], object]] = {
                 "first": lambda: None,
                 "a_backend_killed": partial(to_thread.run_sync, server.kill_backend),
                 "restarted": partial(to_thread.run_sync, server.end, signal.SIGINT),
