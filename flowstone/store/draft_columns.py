@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowstone.core.text import METADATA_ITEMS, cap, clean, jsonable
+from flowstone.core.text import cap, clean, jsonable
 from flowstone.store.copytext import array, binary, document, moment
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _all_changing(drafts: Sequence[Draft]) -> dict[LiteralString, Column]:
 
 def _metadata(draft: Draft) -> str:
     """What somebody wrote in a definition, or added while it ran: anything, and of any size."""
-    return document(jsonable(draft.metadata, METADATA_ITEMS)) if draft.metadata else "{}"
+    return document(jsonable(draft.metadata)) if draft.metadata else "{}"
 
 
 def _text(text: str | None) -> str | None:
