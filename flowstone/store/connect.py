@@ -15,7 +15,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from flowstone.errors import DatabaseUnavailableError
 from flowstone.store import schema
+from flowstone.store.faults import may_pass, translated
 from flowstone.store.link import Link
+from flowstone.store.patience import Patience
 from flowstone.store.postgres import PostgresStore
 
 if TYPE_CHECKING:
@@ -73,9 +75,7 @@ async def open_store(
     """
     async with _served(database_url, home) as (conninfo, revive):
         schema.check_name(schema_name)
-        conn = await connect(conninfo)
-        async with conn:
-            await schema.ensure(conn, schema_name, migrate=auto_migrate)
+        await _ensure_schema(conninfo, schema_name, migrate=auto_migrate)
         async with AsyncConnectionPool(
             lively(conninfo),
             min_size=1,
@@ -86,6 +86,19 @@ async def open_store(
             open=False,
         ) as pool:
             yield PostgresStore(Link(pool, revive), schema_name, conninfo)
+
+
+async def _ensure_schema(conninfo: str, schema_name: str | None, *, migrate: bool) -> None:
+    """See that the schema fits, over another connection if one breaks."""
+    patience = Patience()
+    while True:
+        try:
+            async with await connect(conninfo) as conn:
+                await schema.ensure(conn, schema_name, migrate=migrate)
+            return
+        except psycopg.Error as error:
+            if not may_pass(error) or not await patience.wait():
+                raise translated(error) from error
 
 
 @contextlib.asynccontextmanager

@@ -15,9 +15,8 @@ _PASSING = ("40001", "40P01", "53", "55P03", "57014")
 
 def is_unreachable(error: BaseException) -> bool:
     """No connection, or a server that shuts down; a deadlock or a full disk is something else."""
-    code = error.sqlstate if isinstance(error, pg.Error) else None
-    if code is not None:
-        return code.startswith(_UNREACHABLE)
+    if isinstance(error, pg.Error) and error.sqlstate is not None:
+        return error.sqlstate.startswith(_UNREACHABLE)
     return isinstance(error, (pg.OperationalError, pg.InterfaceError))
 
 
