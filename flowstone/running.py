@@ -12,7 +12,7 @@ from flowstone.errors import DefinitionErrors, SettingsError, SignatureError, di
 from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.result import RunResult, not_closed, run_failed
-from flowstone.runner.events import Listening, LoopBlocked, StepWaiting
+from flowstone.runner.events import DatabaseAway, Listening, LoopBlocked, StepWaiting
 from flowstone.runner.executors.base import refusal
 from flowstone.runner.hooks import Hooks, OfCall
 from flowstone.runner.run import Tools, execute
@@ -103,6 +103,7 @@ async def carry_out(
         stop=given.get("stop") or Stop(),
         executor=given.get("executor", "auto"),
         durability=given.get("durability", "batch"),
+        patience=settings.database_patience,
     )
     try:
         report = await execute(plan, run_id, partition, tools)
@@ -161,6 +162,8 @@ def _log(partition: str | None, event: Event) -> None:
     """Where nobody listens, say what a person would take for a run that hangs."""
     if isinstance(event, StepWaiting) and event.holder:
         step_logger(event.run_id, event.asset, partition).info(f"waits for {event.what}")
+    elif isinstance(event, DatabaseAway):
+        step_logger(event.run_id, "", partition).warning(event.what)
     elif isinstance(event, LoopBlocked):
         told = f"has kept the event loop busy for {event.seconds:.1f} s; nothing else went on"
         step_logger(event.run_id, event.asset, partition).warning(told)

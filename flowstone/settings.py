@@ -29,8 +29,10 @@ class Settings(BaseModel):
     (``FLOWSTONE_IO``) names the ``IOManager`` that keeps the values of assets that don't say
     otherwise, as ``package.module:object``; None means the value store. ``max_concurrency``
     (``FLOWSTONE_MAX_CONCURRENCY``) is how many functions run in threads at once; None leaves it
-    to the machine. ``pools`` (``FLOWSTONE_POOLS``, such as ``gpu=1, api=4@100/min``) says how many
-    assets of each pool run at once, and how many may start per time.
+    to the machine. ``database_patience`` (``FLOWSTONE_DATABASE_PATIENCE``) is how many seconds a
+    run waits for a database that went away. ``pools`` (``FLOWSTONE_POOLS``, such as
+    ``gpu=1, api=4@100/min``) says how many assets of each pool run at once, and how many may start
+    per time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -45,6 +47,7 @@ class Settings(BaseModel):
     pickle: bool = True
     io: str | None = None
     max_concurrency: int | None = Field(default=None, ge=1)
+    database_patience: float = Field(default=1800.0, ge=0)
     pools: Annotated[Mapping[str, Pool], BeforeValidator(read_pools)] = Field(default_factory=dict)
 
     def __hash__(self) -> int:
@@ -88,6 +91,7 @@ VARIABLES = {
     "pickle": "FLOWSTONE_PICKLE",
     "io": "FLOWSTONE_IO",
     "max_concurrency": "FLOWSTONE_MAX_CONCURRENCY",
+    "database_patience": "FLOWSTONE_DATABASE_PATIENCE",
     "pools": "FLOWSTONE_POOLS",
 }
 _FOLDERS = {"home", "values"}

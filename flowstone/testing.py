@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.runner.events import Event, StepFinished
 from flowstone.store.connect import connect
+from flowstone.store.link import Link
 from flowstone.store.postgres import PostgresStore
 from flowstone.store.schema import ensure
 
@@ -28,6 +29,9 @@ class OneConnection:
         async with self._conn.transaction():
             yield self._conn
 
+    async def drain(self) -> None:
+        """Nothing: what would be lost with it can't be had again."""
+
 
 @contextlib.asynccontextmanager
 async def rolled_back_store(
@@ -42,7 +46,7 @@ async def rolled_back_store(
     async with conn:
         await ensure(conn, schema_name, migrate=True)
         async with conn.transaction(force_rollback=True):
-            yield PostgresStore(OneConnection(conn), schema_name)
+            yield PostgresStore(Link(OneConnection(conn)), schema_name)
 
 
 class Recorder:

@@ -12,6 +12,7 @@ import click
 import structlog
 
 from flowstone.runner.events import (
+    DatabaseAway,
     LoopBlocked,
     RunFinished,
     RunStarted,
@@ -34,6 +35,7 @@ _NAMES = {
     StepStarted: "step_started",
     StepRetrying: "step_retrying",
     LoopBlocked: "loop_blocked",
+    DatabaseAway: "database_away",
     StepFinished: "step_finished",
     RunFinished: "run_finished",
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from flowstone.runner.events import (
+    DatabaseAway,
     LoopBlocked,
     RunFinished,
     StepFinished,
@@ -163,6 +164,8 @@ class Progress:
             case StepWaiting() if self._view.verbose or event.pool not in self._pools:
                 self._pools |= {event.pool} if event.pool else set()
                 return f"waiting: {event.asset} for {event.what}"
+            case DatabaseAway():
+                return event.what if event.is_back else f"waiting: {event.what}"
             case LoopBlocked():
                 long = duration(event.seconds * 1000)
                 return (

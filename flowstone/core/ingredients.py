@@ -90,7 +90,7 @@ class Ingredients:
             if not odd and len(text) < TEXT_LIMIT:
                 return text
         told = self.recorded() | {"before": before}
-        return json.dumps(jsonable(told, sys.maxsize), separators=(",", ":"))
+        return json.dumps(jsonable(told, sys.maxsize, sys.maxsize), separators=(",", ":"))
 
     def causes(self, made: Materialization, unsettled: Container[str] = ()) -> Iterator[Cause]:
         """What is different from the ingredients of an earlier materialization.

@@ -18,6 +18,7 @@ from IPython.display import DisplayHandle
 from flowstone.notebook.markup import COLOURS, block, code, mark, quiet, text
 from flowstone.notebook.states import of_outcome
 from flowstone.runner.events import (
+    DatabaseAway,
     RunFinished,
     RunStarted,
     StepFinished,
@@ -113,6 +114,9 @@ class Progress:
                 self._since = _without(self._since, event.asset)
                 again = f"{event.asset} is tried again: {event.detail}"
                 self._waits = {**self._waits, event.asset: again}
+            case DatabaseAway():
+                away = {} if event.is_back else {"": event.what}
+                self._waits = away | _without(self._waits, "")
             case StepFinished():
                 self._since = _without(self._since, event.asset)
                 self._waits = _without(self._waits, event.asset)

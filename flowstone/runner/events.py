@@ -81,6 +81,26 @@ class LoopBlocked:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseAway:
+    """The database has not answered for ``seconds``, or answers again after as many.
+
+    Meanwhile the run keeps in memory what is done, and begins nothing more once that is much.
+    """
+
+    run_id: str
+    seconds: float
+    is_back: bool = False
+
+    @property
+    def what(self) -> str:
+        """What happened, in words."""
+        if self.is_back:
+            return f"the database answers again, after {self.seconds:.0f} s"
+        away = f"the database has not answered for {self.seconds:.0f} s"
+        return f"{away}; what is done is kept in memory"
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished:
     """A step ended. ``duration_ms`` is in milliseconds, None where nothing ran.
 
@@ -112,7 +132,14 @@ class RunFinished:
 
 
 Event: TypeAlias = (
-    RunStarted | StepWaiting | StepStarted | StepRetrying | LoopBlocked | StepFinished | RunFinished
+    RunStarted
+    | StepWaiting
+    | StepStarted
+    | StepRetrying
+    | LoopBlocked
+    | DatabaseAway
+    | StepFinished
+    | RunFinished
 )
 Listener: TypeAlias = Callable[[Event], object]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,6 +18,7 @@ from flowstone.runner.journal import Journal
 from flowstone.runner.lane import urgencies
 from flowstone.runner.lanes import Lanes
 from flowstone.runner.ledger import Ledger, moves, now
+from flowstone.runner.outage import Outage, patient
 from flowstone.runner.output import watching
 from flowstone.runner.pools import Pools
 from flowstone.runner.report import Report, new_run
@@ -55,7 +56,8 @@ class Tools:
 
     ``tell`` is None if nobody listens; what speaks of no row goes to ``remark``. ``concurrency`` is
     how many functions run at once; None leaves those on the event loop without a limit.
-    ``executor`` and ``durability`` are for assets that don't say otherwise.
+    ``executor`` and ``durability`` are for assets that don't say otherwise. ``patience`` is how
+    many seconds a database that went away is waited for.
     """
 
     store: MaterializationStore
@@ -69,6 +71,7 @@ class Tools:
     stop: Stop = field(default_factory=Stop)
     executor: ExecutorName = "auto"
     durability: Durability = "batch"
+    patience: float = 0.0
 
 
 async def execute(plan: Plan, run_id: str, partition: object | None, tools: Tools) -> Report:
@@ -106,8 +109,10 @@ def _tell_listener(tools: Tools, event: Event) -> None:
 
 class _Execution:
     def __init__(self, plan: Plan, run_id: str, partition: object | None, tools: Tools) -> None:
-        self._plan, self._tools = plan, tools
+        self._plan, self._store = plan, tools.store
         self._run = new_run(plan, run_id)
+        self._outage = Outage(run_id, tools.patience, tools.remark or _unheard)
+        self._tools = tools = replace(tools, store=patient(tools.store, self._outage))
         self._journal = Journal(tools.store, run_id)
         self._ledger = Ledger(self._run, self._journal, tools.tell, tools.remark)
         self._report = Report(self._run, self._ledger.endings, drafts=self._ledger.rows)
@@ -132,7 +137,7 @@ class _Execution:
         self._group: TaskGroup
         self._heart: Heart
         self._failure: Exception | None = None
-        self._scope = anyio.CancelScope()
+        self._scope, self._heeding = anyio.CancelScope(), anyio.CancelScope()
         self._finished = anyio.Event()
         self._begins, self._is_over = True, False
         #: Whether the run is giving up its lease, so that it may well be gone.
@@ -147,7 +152,7 @@ class _Execution:
         self._journal.pending = self._ledger.pending(self._certain())
         # Cut off in between, the run could stand open with nobody to close it.
         with anyio.CancelScope(shield=True):
-            answers = await self._tools.store.start_run(
+            answers = await self._store.start_run(
                 self._run, [], moves(self._plan, self._run), self._claims.wanted
             )
         with self._heard():
@@ -163,6 +168,7 @@ class _Execution:
     async def _execute(self, answers: Sequence[Claim]) -> None:
         async with anyio.create_task_group() as writers:
             writers.start_soon(self._write)
+            writers.start_soon(self._heed)
             try:
                 with self._scope, watching():
                     await self._go(answers)
@@ -227,7 +233,7 @@ class _Execution:
 
     def _wished(self, how: How) -> None:
         if how == "now":
-            self._scope.cancel()
+            self._end()
         else:
             self._begin_nothing()
             self._moved()
@@ -315,7 +321,12 @@ class _Execution:
 
     def _stop(self, error: Exception) -> None:
         self._failure = self._failure or error
+        self._end()
+
+    def _end(self) -> None:
+        """End what runs, and wait no longer for a database that does not answer."""
         self._scope.cancel()
+        self._outage.hurry()
 
     async def _write(self) -> None:
         """Write rows, then the end of the run, whatever else is cancelled."""
@@ -325,6 +336,19 @@ class _Execution:
                 await self._finish()
             except Exception as error:  # noqa: BLE001 - it is raised when the run has ended
                 self._stop(error)
+            finally:
+                self._heeding.cancel()
+
+    async def _heed(self) -> None:
+        """Say if the database is away; cancelled from outside, wait no longer than it must."""
+        try:
+            with self._heeding:
+                while True:
+                    await anyio.sleep(LOOK_SECONDS)
+                    self._outage.look()
+        except anyio.get_cancelled_exc_class():
+            self._outage.hurry()
+            raise
 
     def _log_unclosed(self) -> None:
         logger = self._tools.logger(self._run.run_id, "", self._run.partition)
@@ -347,6 +371,10 @@ class _Execution:
         await self._tools.store.finish_run(run)
         duration = (ended_at - run.started_at).total_seconds() * 1000
         _tell_listener(self._tools, RunFinished(run.run_id, status, run.counts, duration))
+
+
+def _unheard(event: Event) -> None:
+    """Nobody listens."""
 
 
 def _duration(step: Step) -> float:

@@ -64,9 +64,11 @@ class JournalSession(Protocol):
         decisions that end a step are freed, and so are its slots.
 
         When this returns, the batch is written once. A connection that breaks is replaced, for
-        some seconds, and the batch written again if it is not in.
+        some seconds, and the batch written again if it is not in. After an error of a database
+        that does not answer, the same batch is to be asked for again, before any other.
 
         Raises:
+            DatabaseUnavailableError: if the database does not answer for those seconds.
             RunLostError: if the run's lease is gone; nothing is written then.
             RunActiveError: if a success is of an (asset, partition) that another run has claimed.
         """
@@ -76,7 +78,9 @@ class JournalSession(Protocol):
 class MaterializationStore(Protocol):
     """What is recorded of runs, materializations and lineage.
 
-    Each verb is one transaction: when it returns, what it wrote survives a crash. Partitions are
+    Each verb is one transaction: when it returns, what it wrote survives a crash. What may pass
+    (a connection that breaks, a deadlock, a full disk) is tried again for some seconds, then raised
+    as ``DatabaseUnavailableError``; whatever a run asks for may be asked for again. Partitions are
     encoded keys (``flowstone.core.partition.encode``) or None.
     """
 
@@ -210,7 +214,10 @@ class MaterializationStore(Protocol):
         decisions: Sequence[Decision] = (),
         acts: Sequence[Act] = (),
     ) -> None:
-        """Record a run that is over already, with all it brought, in one transaction; no lease."""
+        """Record a run that is over already, with all it brought, in one transaction; no lease.
+
+        Asking again for the same changes nothing.
+        """
         ...
 
     async def start_run(
@@ -225,7 +232,7 @@ class MaterializationStore(Protocol):
         What it reuses from history becomes current. Runs that are dead are closed first, those of
         this machine whose process is gone and those whose lease has run out: their running rows
         become failed, their waiting rows cancelled. Claims are for the run's partition; the
-        answers come sorted by name.
+        answers come sorted by name. Asking again, in the same process, only answers again.
         """
         ...
 
@@ -316,6 +323,8 @@ class MaterializationStore(Protocol):
 
     async def finish_run(self, run: Run) -> None:
         """Record a run's end and give up its lease, and with it all claims and slots.
+
+        Asking again for the same end changes nothing.
 
         Raises:
             RunLostError: if the lease is gone.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.records import Claim
+from flowstone.errors import StoreError
 from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.copytext import array, bare_array
@@ -46,6 +47,20 @@ class Claims:
         cursor = await conn.execute(self._queries.hold_lease, [run_id])
         if cursor.rowcount != 1:
             raise lost(run_id)
+
+    async def keep_lease(self, conn: AsyncConnection[Any], run_id: str) -> None:
+        """Stay alive, asked to begin again because an answer was lost.
+
+        Raises:
+            RunLostError: if the run is not alive.
+            StoreError: if it is another process's.
+        """
+        cursor = await conn.execute(self._queries.owner, [run_id])
+        row = await cursor.fetchone()
+        if row is None:
+            raise lost(run_id)
+        if row != this_process():
+            raise StoreError(f"there is a run {run_id} already, of another process")
 
     async def close_dead_runs(self, conn: AsyncConnection[Any], run_id: str = "") -> None:
         """Close runs that are over, and those whose lease has run out; never ``run_id``."""

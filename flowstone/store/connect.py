@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from flowstone.errors import DatabaseUnavailableError
 from flowstone.store import schema
+from flowstone.store.faults import may_pass, translated
+from flowstone.store.link import Link
+from flowstone.store.patience import Patience
 from flowstone.store.postgres import PostgresStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from psycopg import AsyncConnection
@@ -28,9 +32,25 @@ PATIENCE = 9.0
 CONNECTIONS = 4
 # A database of encoding SQL_ASCII would else answer with bytes.
 _ENCODING = "utf8"
+_POOLER = (
+    "a pooler such as PgBouncer takes no such settings: leave them out of the connection string;"
+    " FLOWSTONE_SCHEMA names the schema"
+)
 # What a server says that starts, recovers or shuts down; libpq gives the words only.
 _NOT_YET = "FATAL:  the database system is "
 _AGAIN_S = 0.05
+# A pool waits ever longer before it connects again. This one soon leaves that to those who ask for
+# connections, and they soon ask anew.
+_RECONNECT_SECONDS, _POOL_SECONDS = 0.5, 2.0
+#: Seconds without an answer after which a link counts as dead; for ``tcp_user_timeout``,
+#: milliseconds. Sockets of this machine know by themselves.
+_LIVELY = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 
 # What the pool notices comes out as our errors; without a handler Python would print it too.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -53,35 +73,62 @@ async def open_store(
         SchemaError: if the schema is newer than this Flowstone, or older and
             ``auto_migrate`` is False.
     """
-    async with server(database_url, home) as conninfo:
+    async with _served(database_url, home) as (conninfo, revive):
         schema.check_name(schema_name)
-        conn = await connect(conninfo)
-        async with conn:
-            await schema.ensure(conn, schema_name, migrate=auto_migrate)
+        await _ensure_schema(conninfo, schema_name, migrate=auto_migrate)
         async with AsyncConnectionPool(
-            conninfo,
+            lively(conninfo),
             min_size=1,
             max_size=CONNECTIONS,
-            timeout=PATIENCE,
+            timeout=_POOL_SECONDS,
+            reconnect_timeout=_RECONNECT_SECONDS,
             kwargs={"prepare_threshold": None, "autocommit": True, "client_encoding": _ENCODING},
             open=False,
         ) as pool:
-            yield PostgresStore(pool, schema_name, conninfo)
+            yield PostgresStore(Link(pool, revive), schema_name, conninfo)
+
+
+async def _ensure_schema(conninfo: str, schema_name: str | None, *, migrate: bool) -> None:
+    """See that the schema fits, over another connection if one breaks."""
+    patience = Patience()
+    while True:
+        try:
+            async with await connect(conninfo) as conn:
+                await schema.ensure(conn, schema_name, migrate=migrate)
+            return
+        except psycopg.Error as error:
+            if not may_pass(error) or not await patience.wait():
+                raise translated(error) from error
 
 
 @contextlib.asynccontextmanager
 async def server(database_url: str | None, home: Path) -> AsyncIterator[str]:
     """The connection string of a server that runs for the time of the block."""
+    async with _served(database_url, home) as (conninfo, _):
+        yield conninfo
+
+
+@contextlib.asynccontextmanager
+async def _served(
+    database_url: str | None, home: Path
+) -> AsyncIterator[tuple[str, Callable[[], Awaitable[None]] | None]]:
+    """The connection string, and what starts the server again if it is ours."""
     if database_url:
-        yield database_url
+        yield database_url, None
         return
     # who has a server need not wait for the import of this one
     embedded = import_module("flowstone.store.embedded").EmbeddedServer(home)
     await to_thread.run_sync(embedded.start)
+    revive = functools.partial(to_thread.run_sync, embedded.revive, abandon_on_cancel=True)
     try:
-        yield embedded.conninfo()
+        yield embedded.conninfo(), revive
     finally:
         embedded.release()
+
+
+def lively(conninfo: str) -> str:
+    """The connection string with what makes a dead link known, where it says nothing of it."""
+    return make_conninfo(conninfo, **(_LIVELY | conninfo_to_dict(conninfo)))
 
 
 async def connect(conninfo: str) -> AsyncConnection[Any]:
@@ -100,6 +147,8 @@ async def connect(conninfo: str) -> AsyncConnection[Any]:
         msg = "FLOWSTONE_DATABASE_URL is not a connection string; write postgresql://user@host/name"
     except psycopg.Error as error:
         msg = f"no connection to the database at {place}: {reason(error, conninfo)}"
+        if "unsupported startup parameter" in msg:
+            raise DatabaseUnavailableError(f"{msg}; {_POOLER}") from None
     raise DatabaseUnavailableError(f"{msg}; check that it runs and FLOWSTONE_DATABASE_URL")
 
 

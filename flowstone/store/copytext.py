@@ -43,10 +43,10 @@ def document(value: dict[str, Any] | list[Any]) -> str:
     try:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError):
-        return _encode(jsonable(value, sys.maxsize))
+        return _encode(jsonable(value, sys.maxsize, sys.maxsize))
     # Escapes that jsonb may refuse: NUL, and surrogates, which may be alone.
     if len(text) > TEXT_LIMIT or r"\u0000" in text or r"\ud" in text:
-        return _encode(jsonable(value, sys.maxsize))
+        return _encode(jsonable(value, sys.maxsize, sys.maxsize))
     return text
 
 

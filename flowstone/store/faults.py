@@ -6,18 +6,18 @@ from psycopg import errors as pg
 
 from flowstone.errors import DatabaseUnavailableError, RunLostError, StoreError
 
-#: SQLSTATEs: connection exceptions, operator intervention, too many connections, and a
-#: transaction that was idle for too long, which ends its connection.
-_UNREACHABLE = ("08", "57P", "53300", "25P03")
-#: Serialization failure, deadlock, no room left, no lock within the time there was.
-_PASSING = ("40001", "40P01", "53", "55P03")
+#: SQLSTATEs: connection exceptions, operator intervention, too many connections, a transaction
+#: that was idle for too long, which ends its connection, and a server that only follows another.
+_UNREACHABLE = ("08", "57P", "53300", "25P03", "25006")
+#: Serialization failure, deadlock, no room left, no lock or no end within the time there was.
+_PASSING = ("40001", "40P01", "53", "55P03", "57014")
 
 
 def is_unreachable(error: BaseException) -> bool:
     """No connection, or a server that shuts down; a deadlock or a full disk is something else."""
-    if not isinstance(error, (pg.OperationalError, pg.InterfaceError)):
-        return False
-    return error.sqlstate is None or error.sqlstate.startswith(_UNREACHABLE)
+    if isinstance(error, pg.Error) and error.sqlstate is not None:
+        return error.sqlstate.startswith(_UNREACHABLE)
+    return isinstance(error, (pg.OperationalError, pg.InterfaceError))
 
 
 def may_pass(error: BaseException) -> bool:
@@ -42,6 +42,11 @@ def translated(error: pg.Error) -> StoreError:
         return DatabaseUnavailableError(
             f"the database does not answer: {_broken(error) or primary};"
             f" once it does, run again: what is recorded stays"
+        )
+    if may_pass(error):
+        return DatabaseUnavailableError(
+            f"the database can't take anything now: {primary} (SQLSTATE {error.sqlstate});"
+            f" once it can, run again: what is recorded stays"
         )
     return StoreError(f"the database refused: {primary} (SQLSTATE {error.sqlstate})")
 

@@ -7,7 +7,7 @@ import selectors
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -19,14 +19,18 @@ from flowstone.store.run_queries import CHANNEL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from psycopg.abc import PQGen
+
     from flowstone.store.base import Told
     from flowstone.store.run_queries import RunQueries
+
+T = TypeVar("T")
 
 #: Seconds a run lives before its heart has a connection: most need none.
 QUIET_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
-# A link that went dead must be noticed before the lease has run out; milliseconds, for libpq.
-_DEAD_LINK = 8_000
+# A link that went dead, or is frozen, must be noticed before the lease has run out.
+ANSWER_SECONDS = 8.0
 # Laptops sleep: a clock that stands still meanwhile would trust a lease that has run out.
 _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -88,15 +92,14 @@ class PostgresHeart:
 
     def _beat_on(self) -> None:
         """Beat over one connection, until it breaks or the run is over."""
-        with psycopg.connect(
+        with _Impatient.connect(
             self._conninfo,
             autocommit=True,
             prepare_threshold=None,
             connect_timeout=5,
-            tcp_user_timeout=_DEAD_LINK,
+            tcp_user_timeout=int(ANSWER_SECONDS * 1000),
         ) as conn:
-            # a pooler between may refuse to listen: then renewing the lease tells
-            with contextlib.suppress(psycopg.DatabaseError):
+            if _is_direct(conn):  # else renewing the lease tells
                 conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
             while not self._stopped.is_set() and self._renew(conn):
                 self._pause(conn)
@@ -130,3 +133,31 @@ class PostgresHeart:
 
     def _is_called(self, conn: psycopg.Connection[Any]) -> bool:
         return any(note.payload == self._run_id for note in conn.notifies(timeout=0))
+
+
+class _Impatient(psycopg.Connection[Any]):
+    """A connection whose every answer must come in time: the driver itself waits for ever."""
+
+    def wait(self, gen: PQGen[T], *how: Any, **further: Any) -> T:
+        return super().wait(_limited(gen, time.monotonic() + ANSWER_SECONDS), *how, **further)
+
+
+def _limited(gen: PQGen[T], until: float) -> PQGen[T]:
+    """What the driver waits for, as long as it may take; it looks up every tenth of a second."""
+    ready: Any = None
+    while True:
+        try:
+            waits_for = gen.send(ready)
+        except StopIteration as ended:
+            result: T = ended.value
+            return result
+        ready = yield waits_for
+        if time.monotonic() > until:
+            msg = f"nothing heard for {ANSWER_SECONDS:.0f} s"
+            raise psycopg.OperationalError(msg)
+
+
+def _is_direct(conn: psycopg.Connection[Any]) -> bool:
+    """Whether the server itself is at the other end, not a pooler: what is heard there is lost."""
+    row = conn.execute("SELECT pg_backend_pid()").fetchone()
+    return row is not None and row[0] == conn.info.backend_pid

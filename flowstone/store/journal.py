@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from psycopg import errors as pg
 
 from flowstone.errors import StoreError
 from flowstone.store.exchange import Exchange
-from flowstone.store.faults import lost, may_pass, translated
-from flowstone.store.patience import Patience
-from flowstone.store.run_queries import BRIEFLY
+from flowstone.store.faults import lost
+from flowstone.store.link import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractAsyncContextManager
     from typing import Self
 
-    from psycopg import AsyncConnection
-
     from flowstone.core.records import Decision, Draft, StepLog
+    from flowstone.store.link import Link
     from flowstone.store.recording import Recording
     from flowstone.store.run_queries import RunQueries
-
-    class Connections(Protocol):
-        """The part of a pool the store uses: a connection whose transaction ends with the block."""
-
-        def connection(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
-            """A connection."""
-            ...
 
 
 class PostgresJournal:
@@ -39,10 +29,8 @@ class PostgresJournal:
     connection is held for a batch only: journals of many runs must not keep all of a pool.
     """
 
-    def __init__(
-        self, pool: Connections, queries: RunQueries, recording: Recording, run_id: str
-    ) -> None:
-        self._pool, self._queries, self._recording = pool, queries, recording
+    def __init__(self, link: Link, queries: RunQueries, recording: Recording, run_id: str) -> None:
+        self._link, self._queries, self._recording = link, queries, recording
         self._run_id = run_id
         self._number: int | None = None
 
@@ -58,34 +46,31 @@ class PostgresJournal:
         decisions: Sequence[Decision] = (),
         logs: Sequence[StepLog] = (),
     ) -> None:
-        """Write one batch, once."""
-        patience = Patience()
-        while True:
-            try:
-                await self._write(drafts, decisions, logs)
-                self._recording.mark(drafts)
-                return
-            except pg.Error as error:
-                if not may_pass(error) or not await patience.wait():
-                    raise translated(error) from error
+        """Write one batch, once; asked again for one that may have failed, the same is meant."""
+
+        async def attempt() -> int:
+            return await self._write(drafts, decisions, logs)
+
+        self._number = await self._link.insist(attempt)
+        self._recording.mark(drafts)
 
     async def _write(
         self, drafts: Sequence[Draft], decisions: Sequence[Decision], logs: Sequence[StepLog]
-    ) -> None:
+    ) -> int:
         if self._number is None:
             self._number = await self._written()
         number = self._number + 1
         turn = {"run": self._run_id, "number": number}
         try:
-            async with self._pool.connection() as conn:
+            async with self._link.connection() as conn:
                 exchange = Exchange(conn)
                 exchange.begin()
-                exchange.say(BRIEFLY)
+                exchange.say(LIMITS)
                 exchange.say(self._queries.next_batch, turn)
                 await self._recording.record(exchange, self._run_id, drafts, decisions, logs)
         except pg.DivisionByZero:
             await self._expect(number)
-        self._number = number
+        return number
 
     async def _expect(self, number: int) -> None:
         """Make sure that a batch whose turn it is not is in already."""
@@ -97,7 +82,7 @@ class PostgresJournal:
             raise StoreError(msg)
 
     async def _written(self) -> int:
-        async with self._pool.connection() as conn:
+        async with self._link.connection() as conn:
             row = await (await conn.execute(self._queries.written, [self._run_id])).fetchone()
         if row is None:
             raise lost(self._run_id)

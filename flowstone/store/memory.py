@@ -186,6 +186,8 @@ class MemoryStore:
         decisions: Sequence[Decision] = (),
         acts: Sequence[Act] = (),
     ) -> None:
+        if self._runs.get(run.run_id) == run:
+            return
         self._take_down(run.run_id, drafts, decisions)
         self._runs[run.run_id] = run
         self._acts += acts
@@ -197,10 +199,11 @@ class MemoryStore:
         decisions: Sequence[Decision] = (),
         claims: Collection[str] = (),
     ) -> list[Claim]:
-        self._close_dead_runs()
-        self._runs[run.run_id] = run
-        self._claims.lease(run.run_id)
-        self._take_down(run.run_id, drafts, decisions)
+        self._close_dead_runs(run.run_id)
+        if run.run_id not in self._runs:
+            self._runs[run.run_id] = run
+            self._claims.lease(run.run_id)
+            self._take_down(run.run_id, drafts, decisions)
         return await self.claim(run.run_id, claims, run.partition)
 
     async def claim(
@@ -262,6 +265,8 @@ class MemoryStore:
         self._write_batch(run_id, drafts, decisions, ())
 
     async def finish_run(self, run: Run) -> None:
+        if self._runs.get(run.run_id) == run:
+            return
         self._claims.require(run.run_id)
         self._claims.give_up(run.run_id)
         self._runs[run.run_id] = run

@@ -1,4 +1,4 @@
-"""How long a run waits for a database that does not answer."""
+"""How long a call waits for a database that does not answer, and how it tries again."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 
 import anyio
 
-#: Seconds a run waits for a database that went away, to restart for example.
-PATIENCE_SECONDS = 15.0
+#: Seconds a call waits for a database that went away; whoever has more to lose asks again.
+PATIENCE_SECONDS = 9.0
 _FIRST, _LONGEST = 0.02, 1.0
 
 
 class Patience:
-    """One time of trouble: longer and longer waits, until there have been enough."""
+    """The time of one call: longer and longer waits between attempts, until there was enough."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + PATIENCE_SECONDS

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from psycopg import errors as pg
 from psycopg.rows import dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
@@ -24,19 +22,19 @@ from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.claims import Claims
 from flowstone.store.copytext import array
 from flowstone.store.exchange import Exchange
-from flowstone.store.faults import lost, may_pass, translated
+from flowstone.store.faults import lost
 from flowstone.store.heart import PostgresHeart, StillHeart, ticking
 from flowstone.store.journal import PostgresJournal
-from flowstone.store.patience import Patience
 from flowstone.store.process import here
 from flowstone.store.recording import Recording
 from flowstone.store.run_queries import RunQueries
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg import AsyncConnection
+    from psycopg.sql import Composed
 
     from flowstone.core.records import (
         Act,
@@ -50,21 +48,17 @@ if TYPE_CHECKING:
     )
     from flowstone.core.status import Status
     from flowstone.store.base import Definitions, Heart, Told
-    from flowstone.store.journal import Connections
-
-T = TypeVar("T")
+    from flowstone.store.link import Link
 
 
 class PostgresStore:
-    """A ``MaterializationStore`` over a pool of connections.
+    """A ``MaterializationStore`` over a link to a database.
 
     Without ``conninfo`` the leases of runs are not renewed.
     """
 
-    def __init__(
-        self, pool: Connections, schema: str | None = None, conninfo: str | None = None
-    ) -> None:
-        self._pool = pool
+    def __init__(self, link: Link, schema: str | None = None, conninfo: str | None = None) -> None:
+        self._link = link
         self._conninfo = conninfo
         self._queries = RunQueries(schema)
         self._claims = Claims(self._queries)
@@ -93,9 +87,8 @@ class PostgresStore:
             "status": status,
         } | _columns(rows.filled(status, columns, None))
         statement = self._queries.create(list(values))
-        async with self._cursor() as cursor:
-            await cursor.execute(statement, list(values.values()))
-            return rows.materialization(await _one(cursor))
+        (row,) = await self._changed(statement, list(values.values()))
+        return rows.materialization(row)
 
     async def get(self, asset_name: str, partition: str | None = None) -> Materialization:
         key = [asset_name, *_given(partition)]
@@ -126,10 +119,7 @@ class PostgresStore:
         present = await self.get_by_id(id)
         values = {"status": status} | _columns(rows.filled(status, columns, present))
         parameters = [*values.values(), id, list(sources(status))]
-        async with self._cursor() as cursor:
-            await cursor.execute(self._queries.update(list(values)), parameters)
-            row = await cursor.fetchone()
-        if row is not None:
+        for row in await self._changed(self._queries.update(list(values)), parameters):
             return rows.materialization(row)
         present = await self.get_by_id(id)
         if present.status not in sources(status):
@@ -158,10 +148,13 @@ class PostgresStore:
         self, asset_names: Sequence[str], partition: str | None = None
     ) -> dict[str, Materialization]:
         key = [array(asset_names), *_given(partition)]
-        async with self._cursor(reading=True) as cursor:
-            light = cursor.connection.cursor(binary=True, row_factory=tuple_row)
+
+        async def act(conn: AsyncConnection[Any]) -> list[tuple[Any, ...]]:
+            light = conn.cursor(binary=True, row_factory=tuple_row)
             await light.execute(self._queries.current(partition), key)
-            return {name: rows.standing(row) for name, *row in await light.fetchall()}
+            return await light.fetchall()
+
+        return {name: rows.standing(row) for name, *row in await self._link.read(act)}
 
     async def inputs(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, Any]]:
         found = await self._all(self._queries.inputs, [list(ids)])
@@ -203,11 +196,14 @@ class PostgresStore:
         decisions: Sequence[Decision] = (),
         acts: Sequence[Act] = (),
     ) -> None:
-        async with self._transaction() as conn:
-            exchange = Exchange(conn)
-            exchange.say(self._queries.insert_run, _run_values(run))
-            await self._recording.record(exchange, run.run_id, drafts, decisions)
-            await self._note(conn, acts)
+        async def act(conn: AsyncConnection[Any]) -> None:
+            if await self._opens(conn, run):
+                await self._recording.record(Exchange(conn), run.run_id, drafts, decisions)
+                await self._note(conn, acts)
+            elif not await self._is_recorded(conn, run):
+                raise StoreError(f"there is a run {run.run_id} already")
+
+        await self._link.transact(act)
         self._recording.mark(drafts)
 
     async def start_run(
@@ -219,18 +215,27 @@ class PostgresStore:
     ) -> list[Claim]:
         asked = ticking()
         run_id, partition = run.run_id, run.partition
-        async with self._transaction() as conn:
+
+        async def act(conn: AsyncConnection[Any]) -> list[Claim]:
             exchange = Exchange(conn)
             suspects = self._claims.suspects(exchange, run_id)
-            exchange.say(self._queries.insert_run, _run_values(run))
-            self._claims.take_lease(exchange, run_id, run.executor_node or "")
+            opened = exchange.say(self._queries.insert_run, _run_values(run))
+            await exchange.over()
+            exchange = Exchange(conn)
+            if opened.count:
+                self._claims.take_lease(exchange, run_id, run.executor_node or "")
+            else:
+                await self._claims.keep_lease(conn, run_id)
             if claims and decisions:
                 names = {*claims, *(each.asset_name for each in decisions)}
                 self._claims.lock(exchange, names, partition)
             asked_for = self._claims.ask(exchange, run_id, claims, partition, [run_id])
-            await self._recording.record(exchange, run_id, drafts, decisions)
+            written = (drafts, decisions) if opened.count else ()
+            await self._recording.record(exchange, run_id, *(written or ((),)))
             await self._claims.close(conn, suspects, run_id)
-            granted = await self._claims.answered(conn, run_id, claims, partition, asked_for)
+            return await self._claims.answered(conn, run_id, claims, partition, asked_for)
+
+        granted = await self._link.transact(act)
         self._recording.mark(drafts)
         self._started[run_id] = asked
         here.began(run_id)
@@ -243,10 +248,10 @@ class PostgresStore:
             await self._claims.hold_lease(conn, run_id)
             return await self._claims.claim(conn, run_id, names, partition)
 
-        return await self._patiently(act)
+        return await self._link.transact(act)
 
     async def release(self, run_id: str, names: Collection[str], partition: str | None) -> None:
-        await self._patiently(lambda conn: self._claims.release(conn, run_id, names, partition))
+        await self._link.transact(lambda conn: self._claims.release(conn, run_id, names, partition))
 
     async def take_slots(
         self,
@@ -265,12 +270,12 @@ class PostgresStore:
             )
 
         self._recording.pooled.add(run_id)
-        return await self._patiently(act)
+        return await self._link.transact(act)
 
     async def free_slots(
         self, run_id: str, pool: str, names: Collection[str], partition: str | None
     ) -> None:
-        await self._patiently(
+        await self._link.transact(
             lambda conn: self._claims.free_slots(conn, run_id, pool, names, partition)
         )
 
@@ -281,31 +286,29 @@ class PostgresStore:
         return PostgresHeart(self._conninfo, self._queries, run_id, told, asked)
 
     async def beat(self, run_id: str) -> bool:
-        async with self._transaction() as conn:
-            asked = await conn.execute(self._queries.renew_lease, [LEASE_SECONDS, run_id])
-            row = await asked.fetchone()
-        if row is None:
-            raise lost(run_id)
-        return bool(row[0])
+        for row in await self._changed(self._queries.renew_lease, [LEASE_SECONDS, run_id]):
+            return any(row.values())
+        raise lost(run_id)
 
     async def settled_run(self, run_id: str) -> Run:
-        async with self._transaction() as conn:
-            await self._claims.close_dead_runs(conn)
+        await self._link.transact(self._claims.close_dead_runs)
         return await self.get_run(run_id)
 
     async def cancel_run(self, run_id: str, acts: Sequence[Act] = ()) -> None:
-        async with self._transaction() as conn:
+        async def act(conn: AsyncConnection[Any]) -> int:
             await self._claims.close_dead_runs(conn)
             asked = await conn.execute(self._queries.ask_to_stop, [run_id])
             if asked.rowcount:
                 await conn.execute(self._queries.tell_to_stop, [run_id])
                 await self._note(conn, acts)
-                return
-        run = await self.get_run(run_id)
-        raise RunEndedError(f"run {run_id} is over: {run.status}")
+            return asked.rowcount
+
+        if not await self._link.transact(act):
+            run = await self.get_run(run_id)
+            raise RunEndedError(f"run {run_id} is over: {run.status}")
 
     def journal(self, run_id: str) -> PostgresJournal:
-        return PostgresJournal(self._pool, self._queries, self._recording, run_id)
+        return PostgresJournal(self._link, self._queries, self._recording, run_id)
 
     async def write(
         self, run_id: str, drafts: Sequence[Draft], decisions: Sequence[Decision] = ()
@@ -321,22 +324,29 @@ class PostgresStore:
             "completed_at": run.completed_at,
         }
 
-        async def act(conn: AsyncConnection[Any]) -> int:
-            return (await conn.execute(self._queries.finish_run, parameters)).rowcount
+        async def act(conn: AsyncConnection[Any]) -> bool:
+            finished = (await conn.execute(self._queries.finish_run, parameters)).rowcount
+            return bool(finished) or await self._is_recorded(conn, run)
 
-        finished = await self._patiently(act)
+        finished = await self._link.transact(act)
         self._started.pop(run.run_id, None)
         here.gave_up(run.run_id)
         self._recording.pooled.discard(run.run_id)
-        if not finished and not await self._is_recorded(run):
+        if not finished:
             raise lost(run.run_id)
 
-    async def _is_recorded(self, run: Run) -> bool:
-        """Whether the end was recorded by a transaction whose answer was lost."""
-        with contextlib.suppress(NotFoundError):
-            found = await self.get_run(run.run_id)
-            return (found.status, found.completed_at) == (run.status, run.completed_at)
-        return False
+    async def _opens(self, conn: AsyncConnection[Any], run: Run) -> bool:
+        """Insert the run's row; False if there is one, from a transaction whose answer was lost."""
+        return bool((await conn.execute(self._queries.insert_run, _run_values(run))).rowcount)
+
+    async def _is_recorded(self, conn: AsyncConnection[Any], run: Run) -> bool:
+        """Whether the run's end is recorded, by a transaction whose answer was lost."""
+        cursor = conn.cursor(row_factory=dict_row)
+        row = await (await cursor.execute(self._queries.get_run, [run.run_id])).fetchone()
+        return row is not None and (row["status"], row["completed_at"]) == (
+            run.status,
+            run.completed_at,
+        )
 
     async def logs(self, run_id: str, asset_name: str | None = None) -> list[StepLog]:
         found = await self._all(self._queries.logs, [run_id, asset_name, asset_name])
@@ -357,11 +367,15 @@ class PostgresStore:
         self, asset_names: Collection[str], partition: str | None, acts: Sequence[Act]
     ) -> dict[str, int]:
         key = [list(asset_names), *_given(partition)]
-        async with self._cursor() as cursor:
+
+        async def act(conn: AsyncConnection[Any]) -> dict[str, int]:
+            cursor = conn.cursor(row_factory=dict_row)
             await cursor.execute(self._queries.invalidate(partition), key)
             found = Counter(row["asset_name"] for row in await cursor.fetchall())
-            await self._note(cursor.connection, [act for act in acts if act.asset_name in found])
-        return dict(found)
+            await self._note(conn, [act for act in acts if act.asset_name in found])
+            return dict(found)
+
+        return await self._link.transact(act, once=True)
 
     async def acts(self, asset_name: str, partition: str | None = None) -> list[Act]:
         key = [asset_name, *_given(partition)]
@@ -372,51 +386,30 @@ class PostgresStore:
             of = [act.at, act.actor, act.action, act.asset_name, act.partition]
             await conn.execute(self._queries.insert_act, [*of, act.reason, Jsonb(act.details)])
 
-    async def _patiently(self, act: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
-        """What ``act`` gives, which is one transaction and may be repeated."""
-        patience = Patience()
-        while True:
-            try:
-                async with self._pool.connection() as conn, conn.transaction():
-                    return await act(conn)
-            except pg.Error as error:
-                if not may_pass(error) or not await patience.wait():
-                    raise translated(error) from error
+    async def _changed(
+        self, statement: bytes | Composed, key: Sequence[Any]
+    ) -> list[dict[str, Any]]:
+        """The rows of one statement that writes."""
 
-    @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection in one transaction; the driver's errors come out as ours."""
-        try:
-            async with self._pool.connection() as conn, conn.transaction():
-                yield conn
-        except pg.Error as error:
-            raise translated(error) from error
+        async def act(conn: AsyncConnection[Any]) -> list[dict[str, Any]]:
+            cursor = conn.cursor(row_factory=dict_row)
+            return await (await cursor.execute(statement, key)).fetchall()
 
-    @contextlib.asynccontextmanager
-    async def _cursor(self, *, reading: bool = False) -> AsyncIterator[AsyncCursor[dict[str, Any]]]:
-        """A cursor in one transaction; the driver's errors come out as ours.
-
-        One statement that reads needs no transaction around it, and is spared its round trips.
-        """
-        try:
-            async with (
-                self._pool.connection() as conn,
-                contextlib.nullcontext() if reading else conn.transaction(),
-                conn.cursor(row_factory=dict_row) as cursor,
-            ):
-                yield cursor
-        except pg.Error as error:
-            raise translated(error) from error
+        return await self._link.transact(act, once=True)
 
     async def _first(self, statement: bytes, key: Sequence[Any]) -> dict[str, Any] | None:
-        async with self._cursor(reading=True) as cursor:
-            await cursor.execute(statement, key)
-            return await cursor.fetchone()
+        async def act(conn: AsyncConnection[Any]) -> dict[str, Any] | None:
+            cursor = conn.cursor(row_factory=dict_row)
+            return await (await cursor.execute(statement, key)).fetchone()
+
+        return await self._link.read(act)
 
     async def _all(self, statement: bytes, key: Sequence[Any]) -> list[dict[str, Any]]:
-        async with self._cursor(reading=True) as cursor:
-            await cursor.execute(statement, key)
-            return await cursor.fetchall()
+        async def act(conn: AsyncConnection[Any]) -> list[dict[str, Any]]:
+            cursor = conn.cursor(row_factory=dict_row)
+            return await (await cursor.execute(statement, key)).fetchall()
+
+        return await self._link.read(act)
 
 
 def _columns(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -443,11 +436,3 @@ def _run_values(run: Run) -> list[Any]:
 def _given(partition: str | None) -> list[str]:
     """The parameter of ``{of_partition}``, if it has one."""
     return [] if partition is None else [partition]
-
-
-async def _one(cursor: AsyncCursor[dict[str, Any]]) -> dict[str, Any]:
-    row = await cursor.fetchone()
-    if row is None:  # pragma: no cover - an INSERT ... RETURNING always has one
-        msg = "the database returned no row"
-        raise StoreError(msg)
-    return row

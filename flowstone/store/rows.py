@@ -17,7 +17,7 @@ from flowstone.core.records import (
     ValuePointer,
 )
 from flowstone.core.status import OPEN, STATUSES
-from flowstone.core.text import METADATA_ITEMS, cap, clean, jsonable
+from flowstone.core.text import cap, clean, jsonable
 from flowstone.errors import RunActiveError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def storable(name: str, value: Any) -> Any:
         return cap(clean(str(value)))
     if name in DOCUMENTS:
         # An asset may have any number of inputs, and a hash is compared with all of them.
-        return jsonable(value, METADATA_ITEMS if name == "metadata" else sys.maxsize)
+        return jsonable(value) if name == "metadata" else jsonable(value, sys.maxsize, sys.maxsize)
     return value
 
 

@@ -46,8 +46,6 @@ DRAFT_COLUMNS: tuple[LiteralString, ...] = (
 
 #: Where runs hear that they are asked to stop.
 CHANNEL = "flowstone_cancel"
-# A transaction of a process that was stopped must not keep a takeover out for long.
-BRIEFLY = b"SET LOCAL idle_in_transaction_session_timeout = 5000"
 
 
 class RunQueries(Queries):
@@ -59,9 +57,11 @@ class RunQueries(Queries):
 
     @cached_property
     def insert_run(self) -> bytes:
+        """Inserts nothing if there is such a run, once the transaction that made it is over."""
         return self._compose(
             "INSERT INTO {runs} ({run_columns}, request)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT (run_id) DO NOTHING"
         )
 
     @cached_property
@@ -93,6 +93,13 @@ class RunQueries(Queries):
     def hold_lease(self) -> bytes:
         """Keeps a takeover out until the transaction ends; heartbeats go on."""
         return self._compose("SELECT FROM {leases} WHERE run_id = %s FOR KEY SHARE")
+
+    @cached_property
+    def owner(self) -> bytes:
+        """Which process is to hold a lease, which nobody takes until the transaction ends."""
+        return self._compose(
+            "SELECT boot, pid, process_start FROM {leases} WHERE run_id = %s FOR KEY SHARE"
+        )
 
     @cached_property
     def ask_to_stop(self) -> bytes:

@@ -34,12 +34,19 @@ class Proxy:
             yield make_conninfo(self._conninfo, host=str(self._folder), requirepeer="")
             server.close()
 
+    async def asked(self, data: bytes) -> Loss | None:
+        """What is lost of this request."""
+        return self.losses.pop(0) if b"COMMIT" in data and self.losses else None
+
+    def answered(self) -> None:
+        """An answer has come that gets lost."""
+
     async def _serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         far, forth = await asyncio.open_unix_connection(self._server)
         answers = asyncio.ensure_future(_pass_on(far, back))
         try:
             while data := await near.read(65536):
-                loss = self.losses.pop(0) if b"COMMIT" in data and self.losses else None
+                loss = await self.asked(data)
                 if loss == "reply":
                     answers.cancel()
                     await asyncio.wait([answers])
@@ -48,6 +55,7 @@ class Proxy:
                     await forth.drain()
                 if loss == "reply":
                     await far.read(1)
+                    self.answered()
                 if loss:
                     break
         finally:

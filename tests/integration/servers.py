@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +43,38 @@ def closed_port() -> Iterator[int]:
         yield port
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that begins again whenever it ends. ``url`` has the password in it."""
+
+    url: str
+    data: Path
+    log: Path
+
+    def end(self, how: signal.Signals) -> None:
+        """End it once it answers: SIGINT in order, SIGQUIT without, SIGKILL without its knowing."""
+        _wait_for(self.url, self.log)
+        os.kill(int((self.data / "postmaster.pid").read_text().splitlines()[0]), how)
+
+    def kill_backend(self) -> None:
+        """Kill a process that serves somebody, once there is one."""
+        served = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        with psycopg.connect(self.url) as conn:
+            row = conn.execute(f"{served} AND pid <> pg_backend_pid()").fetchone()
+        assert row is not None
+        os.kill(row[0], signal.SIGKILL)
+
+
 @contextlib.contextmanager
 def password_server(bindir: Path | None = None) -> Iterator[str]:
     """Its connection string, with the password in it."""
+    with running_server(bindir) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def running_server(bindir: Path | None = None) -> Iterator[Server]:
+    """A server on a port of its own, empty."""
     owner = account.for_server()
     programs = binaries.reachable(binaries.find(bindir), owner)
     root = Path(tempfile.mkdtemp(prefix="flowstone-test-"))
@@ -58,20 +90,34 @@ def password_server(bindir: Path | None = None) -> Iterator[str]:
         with closed_port() as port:
             options = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", ""]
             url = f"postgresql://flowstone:{PASSWORD}@127.0.0.1:{port}/postgres"
-            with _running([programs.postgres, "-D", str(data), *options], owner, root / "log"):
+            command = [programs.postgres, "-D", str(data), *options]
+            with _running(command, data / "postmaster.pid", owner, root / "log"):
                 _wait_for(url, root / "log")
-                yield url
+                yield Server(url, data, root / "log")
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
+# Begins the server again whenever it ends, until its own standard input ends.
+_KEEPER = """
+while :; do "$@"; sleep 0.1; done &
+read line
+kill $!
+server=$(head -n 1 "$0")
+kill -QUIT $server
+while kill -0 $server; do sleep 0.02; done
+"""
+
+
 @contextlib.contextmanager
-def _running(command: list[str], owner: account.Account, log: Path) -> Iterator[None]:
+def _running(
+    command: list[str], pid_file: Path, owner: account.Account, log: Path
+) -> Iterator[None]:
     """The server, which ends with the block, and with this process if that is killed."""
     with (
         log.open("wb") as out,
         subprocess.Popen(
-            ["/bin/sh", "-c", '"$@" & read line; kill -QUIT $!; wait', "sh", *command],
+            ["/bin/sh", "-c", _KEEPER, str(pid_file), *command],
             env=account.ENVIRONMENT,
             cwd="/",
             stdin=subprocess.PIPE,

@@ -278,6 +278,23 @@ class TestJournal:
         assert not await store.exists("b")
 
 
+async def test_what_a_run_asks_for_twice_is_done_once(store: MaterializationStore) -> None:
+    """The answer to the first time may have been lost."""
+    begun, idle = run("r1"), ended(run("idle"))
+    row = draft("a", "r1")
+    for _ in range(2):
+        claims = await store.start_run(begun, [row], claims=["a", "b"])
+        assert [claim.granted for claim in claims] == [True, True]
+    done = ended(begun)
+    for _ in range(2):
+        await store.finish_run(done)
+        await store.record_run(idle, [over("a", "idle")])
+    with pytest.raises(RunLostError):
+        await store.start_run(begun, [])
+    assert {each.status for each in await store.list_runs()} == {"success"}
+    assert len(await store.get_by_run_id("r1")) == len(await store.get_by_run_id("idle")) == 1
+
+
 async def test_in_memory_the_dead_are_taken_over_on_the_clock_that_is_given() -> None:
     moments = [dt.datetime(2026, 1, 1, tzinfo=dt.UTC)]
     store = MemoryStore(clock=lambda: moments[-1])

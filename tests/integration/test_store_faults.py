@@ -10,7 +10,7 @@ import tempfile
 import threading
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import psycopg
@@ -26,12 +26,14 @@ from flowstone.store.process import Process, is_gone, this_process
 from tests.integration.proxy import Loss, Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterator
 
     from flowstone.store.base import Told
     from flowstone.store.postgres import PostgresStore
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 INLINE = ValuePointer(codec="json", size=1, content_digest="d" * 40, inline=b"7")
 
@@ -294,6 +296,56 @@ class TestBroken:
                 " (SELECT count(claimed_by) FROM flowstone_current)"
             ).fetchone()
         assert counts == (29, 30, 0)
+
+    @pytest.mark.parametrize("loss", ["request", "reply"])
+    async def test_whatever_is_lost_at_a_commit_no_verb_of_a_run_does_anything_twice(
+        self, database: str, folder: Path, loss: Loss
+    ) -> None:
+        proxy = Proxy(database, folder)
+        ended = {"status": "success", "completed_at": dt.datetime.now(dt.UTC)}
+        done = run("r").model_copy(update=ended)
+        idle = run("idle").model_copy(update=ended)
+        async with proxy.open() as through, open_store(through, folder) as store:
+
+            async def lossy(asked: Awaitable[T]) -> T:
+                proxy.losses.append(loss)
+                answer = await asked
+                assert proxy.losses == []
+                return answer
+
+            started = await lossy(store.start_run(run("r"), [made("a", "r")], claims=["b", "c"]))
+            assert [claim.granted for claim in started] == [True, True]
+            assert [c.granted for c in await lossy(store.claim("r", ["b", "d"], None))] == [
+                True
+            ] * 2
+            assert await lossy(store.take_slots("r", "gpu", 1, ["b", "c"], None)) == ["b"]
+            await lossy(store.free_slots("r", "gpu", ["b"], None))
+            await lossy(store.release("r", ["c", "d"], None))
+            await lossy(store.write("r", [made("b", "r")]))
+            await lossy(store.finish_run(done))
+            await lossy(store.record_run(idle, [made("b", "idle")]))
+            assert {each.status for each in await store.list_runs()} == {"success"}
+            rows = [*await store.get_by_run_id("r"), *await store.get_by_run_id("idle")]
+            assert [row.asset_name for row in rows] == ["a", "b", "b"]
+        with psycopg.connect(database) as conn:
+            left = conn.execute(
+                "SELECT (SELECT count(*) FROM flowstone_leases),"
+                " (SELECT count(*) FROM flowstone_slots),"
+                " (SELECT count(claimed_by) FROM flowstone_current)"
+            ).fetchone()
+        assert left == (0, 0, 0)
+
+    async def test_what_a_person_asks_for_is_not_done_again_if_its_answer_is_lost(
+        self, database_18: str, folder: Path
+    ) -> None:
+        """Done again, it would have found nothing to do, and said so."""
+        proxy = Proxy(database_18, folder)
+        async with proxy.open() as through, open_store(through, folder) as store:
+            await store.create(asset_name="a", run_id="r", status="success")
+            proxy.losses.append("reply")
+            with pytest.raises(DatabaseUnavailableError):
+                await store.invalidate(["a"], None, [])
+            assert (await store.get("a")).status == "stale"
 
     async def test_a_row_goes_on_where_its_batch_was_cut_off(
         self, database_18: str, folder: Path

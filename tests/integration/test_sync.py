@@ -147,7 +147,7 @@ from flowstone.errors import DatabaseUnavailableError
 
 def kill():
     (opened,) = flowstone.portal._portal._open.values()
-    with psycopg.connect(opened.store._pool.conninfo) as conn:
+    with psycopg.connect(opened.store.conninfo) as conn:
         (folder,) = conn.execute("SHOW data_directory").fetchone()
     with open(f"{folder}/postmaster.pid") as file:
         os.kill(int(file.readline()), signal.SIGKILL)

@@ -128,6 +128,14 @@ class EmbeddedServer:
         with self._mutex, self._told("start"):
             self._start(account.for_server(), keep=keep)
 
+    def revive(self) -> None:
+        """Start the server again if it was killed; one that was stopped stays so.
+
+        Raises EmbeddedServerError as ``start`` does.
+        """
+        if (self.data / "postmaster.pid").exists():
+            self.start()
+
     @contextlib.contextmanager
     def _told(self, what: str) -> Iterator[None]:
         try:
