@@ -52,7 +52,7 @@ _FOLD_ABOVE = 1_024
 _SHOWN_SEGMENTS = 12
 _NAN = math.nan
 #: What stands before a text of so many characters; made beforehand, since there are many.
-_HEADS = {length: f"s{length}:" for length in range(256)}
+_HEADS = [f"s{length}:" for length in range(256)]
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _new_content = blake2b(digest_size=_SIZE).copy
 _new_value = blake2b(digest_size=_SIZE, person=b"flowstone-val-%d" % SCHEME).copy
@@ -149,12 +149,9 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
 def combine_texts(texts: Sequence[str | None]) -> str:
     """Give what ``combine`` gives for a tag and parts that are texts or None."""
     try:
-        pieces = [
-            "N" if text is None else (_HEADS.get(len(text)) or f"s{len(text)}:") + text
-            for text in texts
-        ]
+        pieces = ["N" if text is None else _HEADS[len(text)] + text for text in texts]
         raw = "".join(pieces).encode("ascii")
-    except UnicodeEncodeError:  # of other texts, the length in bytes is another
+    except (IndexError, UnicodeEncodeError):  # of long texts, and of those in other alphabets
         raw = b"".join(map(_part, texts))
     hasher = _new_parts()
     hasher.update(raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
+from itertools import chain
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,7 @@ class Ingredients:
         for ingredients in named if self.resources else named[:3]:
             if ingredients:
                 parts.append(str(len(ingredients)))
-                for pair in sorted(ingredients.items()):
-                    parts += pair
+                parts += chain.from_iterable(sorted(ingredients.items()))
             else:
                 parts.append("0")
         if self.output is not None:

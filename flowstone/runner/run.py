@@ -127,7 +127,12 @@ class _Execution:
             guarded=self._guard,
         )
         self._lanes = Lanes(
-            self._steps, tools.executor, tools.concurrency, self._urgency(), self._blocked
+            self._steps,
+            tools.executor,
+            tools.concurrency,
+            self._urgency(),
+            blocked=self._blocked,
+            rested=self._guard(self._moved),
         )
         self._group: TaskGroup
         self._heart: Heart
@@ -244,7 +249,7 @@ class _Execution:
     def _begin_nothing(self) -> None:
         """Nothing begins any more; what runs goes on."""
         self._begins = False
-        self._steps.stopping.set()
+        self._steps.stop()
         for gate in (*self._claims.gates, *self._pools.gates):
             gate.leave()
         self._lanes.withdraw()
