@@ -172,7 +172,7 @@ class Asset(Displayed, Generic[P, R]):
     @property
     def depends_on(self) -> list[str]:
         """The names of the direct dependencies in order, once each."""
-        return list(dict.fromkeys([name for _, name in self.edges]))
+        return list({name: None for _, name in self.edges})
 
     @property
     def place(self) -> str:

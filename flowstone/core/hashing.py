@@ -36,7 +36,7 @@ from flowstone.core.text import safe_repr
 from flowstone.errors import HashingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     #: The canonical bytes of a value of another library, in pieces, or None.
     Forms: TypeAlias = Callable[[object], Iterable[bytes | memoryview] | None]
@@ -148,14 +148,37 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
 
 def combine_texts(texts: Sequence[str | None]) -> str:
     """Give what ``combine`` gives for a tag and parts that are texts or None."""
+    return combine_named(texts, ())
+
+
+def combine_named(
+    texts: Sequence[str | None], named: Iterable[Mapping[str, str]], after: Iterable[str] = ()
+) -> str:
+    """Give what ``combine`` gives for texts, the size and sorted items of each mapping, and more.
+
+    ``after`` are the texts that come last.
+    """
     try:
         pieces = ["N" if text is None else _HEADS[len(text)] + text for text in texts]
+        pieces += [_written(each) if each else "s1:0" for each in named]
+        pieces += [_HEADS[len(text)] + text for text in after]
         raw = "".join(pieces).encode("ascii")
     except (IndexError, UnicodeEncodeError):  # of long texts, and of those in other alphabets
-        raw = b"".join(map(_part, texts))
+        items = ((str(len(each)), *chain.from_iterable(sorted(each.items()))) for each in named)
+        raw = b"".join(map(_part, (*texts, *chain.from_iterable(items), *after)))
     hasher = _new_parts()
     hasher.update(raw)
     return hasher.hexdigest()
+
+
+def _written(named: Mapping[str, str]) -> str:
+    """The size and the sorted items of a mapping, each with what stands before it."""
+    size = str(len(named))
+    items = [
+        f"{_HEADS[len(name)]}{name}{_HEADS[len(text)]}{text}"
+        for name, text in sorted(named.items())
+    ]
+    return "".join([_HEADS[len(size)], size, *items])
 
 
 def _part(part: str | bytes | None) -> bytes:

@@ -12,7 +12,7 @@ import anyio
 
 from flowstone.runner.executors.loop import LoopExecutor
 from flowstone.runner.executors.threads import Threads
-from flowstone.runner.lane import Lane
+from flowstone.runner.lane import Lane, Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class Lanes:
         blocked: Callable[[AnyAsset, float], object],
         rested: Callable[[], object],
     ) -> None:
-        self._by, self._executor, self._urgency = by, executor, urgency
+        self._by, self._executor, self._ranks = by, executor, Ranks(urgency)
         self._at_once, self._blocked, self._rested = at_once, blocked, rested
         self._lanes: dict[str, Lane] = {}
         self._group: TaskGroup
@@ -65,11 +65,7 @@ class Lanes:
             kind = "auto"  # its resources live here
         if kind == "auto":
             kind = "loop" if asset.is_async else "thread"
-        if kind not in self._lanes:
-            executor = self._opened(kind)
-            executor.start(asyncio.get_running_loop(), self._rested)
-            self._lanes[kind] = Lane(executor, self._by, self._urgency)
-        return self._lanes[kind]
+        return self._lanes.get(kind) or self._open(kind)
 
     @property
     def are_busy(self) -> bool:
@@ -91,6 +87,12 @@ class Lanes:
         async with anyio.create_task_group() as closing:
             for lane in self._lanes.values():
                 closing.start_soon(lane.executor.close)
+
+    def _open(self, kind: str) -> Lane:
+        executor = self._opened(kind)
+        executor.start(asyncio.get_running_loop(), self._rested)
+        lane = self._lanes[kind] = Lane(executor, self._by, self._ranks)
+        return lane
 
     def _opened(self, kind: str) -> Executor:
         if kind == "loop":

@@ -190,7 +190,7 @@ class Ledger:
         self._end(StepFinished(self._run.run_id, step.name, ending, None, in_words(causes), trace))
 
     def _close(self, draft: Draft) -> None:
-        draft.completed_at = ended = _now(_UTC)
+        draft.completed_at = ended = now()
         if draft.started_at is not None:
             elapsed = ended - draft.started_at
             # The clock may have been set back meanwhile.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flowstone.values import Keeper, Saved
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Made:
     """The function returned ``value``; ``saved`` is None for an asset that is not kept.
 

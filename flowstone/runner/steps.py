@@ -318,14 +318,13 @@ class Steps:
         """All that a function made is written in one transaction."""
         turns = job.turns
         made = outcome if isinstance(outcome, list) else [outcome] * len(turns)
-        ended: list[tuple[Turn, Made | Failure]] = list(zip(turns, made, strict=True))
-        for turn, each in ended:
+        for turn, each in zip(turns, made, strict=True):
             if isinstance(each, Made):
                 if outside is not turn.step.outside:
                     turn.ingredients = replace(turn.ingredients, outside=outside)
                 self._ledger.made(turn.draft, each, turn.ingredients, job.read, turn.step.before)
         whole = max(turns, key=_size) if len(turns) > 1 else turns[0]
-        for turn, each in ended:
+        for turn, each in zip(turns, made, strict=True):
             if isinstance(each, Failure):
                 self._course.fail(turn.number, turn.draft, each)
                 continue
