@@ -45,7 +45,8 @@ class Inputs:
     def of(self, step: Step, read: Read, attempt: int, *, stored: bool) -> Arguments:
         """The arguments but for resources; ``stored`` prefers values to be loaded by who calls."""
         arguments = {name: version.claim(by_reference=stored) for name, version in read if name}
-        for parameter in step.asset.parameters:
+        parameters = step.asset.parameters
+        for parameter in parameters if len(arguments) < len(parameters) else ():
             if parameter.kind == "config":
                 arguments[parameter.name] = step.config.values[parameter.name]
             elif parameter.kind == "context":

@@ -97,6 +97,8 @@ def _let_go(*held: Arguments) -> None:
 
 def take(arguments: Arguments, values: Keeper) -> Arguments | Lost:
     """The arguments with their inputs decoded."""
+    if Input not in map(type, arguments.values()):
+        return arguments
     taken: Arguments = {}
     lost: list[str] = []
     for parameter, value in arguments.items():
