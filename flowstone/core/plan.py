@@ -81,7 +81,7 @@ class Step:
             self.config,
             self.outside,
             self.asset.resource_versions,
-            self.asset.place_among_outputs,
+            None if self.asset.maker is None else self.asset.place_among_outputs,
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flowstone.runner.inputs import Inputs
     from flowstone.runner.lane import Lane
     from flowstone.runner.pools import Pools
-    from flowstone.runner.standing import Turn
+    from flowstone.runner.turns import Turn
 
 
 class Attempt(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from anyio import to_thread
@@ -14,23 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flowstone.core.asset import AnyAsset
-    from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Step
-    from flowstone.core.records import DecisionKind, Draft, Materialization
+    from flowstone.core.records import DecisionKind, Materialization
     from flowstone.runner.course import Course
+    from flowstone.runner.turns import Turn
     from flowstone.store.base import MaterializationStore
     from flowstone.values import Keeper
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """A step whose turn has come: what goes into it, why it runs, and its row once it is open."""
-
-    number: int
-    step: Step
-    ingredients: Ingredients
-    causes: list[Cause]
-    draft: Draft = field(init=False)
 
 
 class Stood(NamedTuple):

@@ -13,23 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from flowstone.core.decide import input_name
 from flowstone.runner.executors.base import ABSENT, Job
 from flowstone.runner.failure import Failure
 from flowstone.runner.inputs import Inputs
 from flowstone.runner.output import Output
 from flowstone.runner.recovery import Recovery
 from flowstone.runner.retrying import Retrying
-from flowstone.runner.standing import Standing, Turn
+from flowstone.runner.standing import Standing
 from flowstone.runner.step import Lost, Made
+from flowstone.runner.turns import Turns
 from flowstone.runner.verifying import Verifying
 from flowstone.values import is_shareable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from flowstone.core.cause import Cause
-    from flowstone.core.ingredients import Ingredients
     from flowstone.core.outside import Observed
     from flowstone.core.plan import Step
     from flowstone.core.records import DecisionKind
@@ -39,11 +37,8 @@ if TYPE_CHECKING:
     from flowstone.runner.resources import Resources
     from flowstone.runner.run import Tools
     from flowstone.runner.step import Arguments, Outcome
+    from flowstone.runner.turns import Turn
     from flowstone.runner.versions import Read
-
-
-#: Causes that hold whatever was current before.
-_OWN_CAUSES = frozenset({"forced", "always", "made_together"})
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -90,9 +85,9 @@ class Steps:
         self._has_resources = bool(course.plan.request.graph.resources)
         self._run_id = course.report.run.run_id
         self._key = course.plan.request.partition
-        self._planned = course.plan.steps
         self._ledger, self._versions = course.ledger, course.versions
         self._inputs = Inputs(tools, resources, self._run_id, self._key, partition)
+        self._turns = Turns(course)
         self._standing = Standing(course, tools.store, tools.values)
         self._recovery = Recovery(course, pools, spawn, moved)
         self._retrying = Retrying(course, self._inputs, pools, spawn, moved)
@@ -118,7 +113,7 @@ class Steps:
             self._moved()
             return None
         read = self._versions.read_by(first.asset)
-        return self._making(lane, self._turns(steps, read), read, {})
+        return self._making(lane, self._turns.of(steps, read), read, {})
 
     def look_up(self, number: int, lane: Lane) -> None:
         """Prepare a step that is not quick, in a task of its own."""
@@ -137,7 +132,7 @@ class Steps:
         read = self._versions.read_by(first.asset)
         if first.action == "reuse":
             return await self._to_compare(lane, steps, read)
-        turns = self._turns(steps, read)
+        turns = self._turns.of(steps, read)
         if not first.may_cut_off or (stood := await self._standing.of(turns)) is None:
             return await self._to_make(lane, turns, read)
         await self._give_up([turn.step.name for turn in turns if turn.step.along])
@@ -190,36 +185,12 @@ class Steps:
             return [(number, steps[number])]
         return [(each, steps[each]) for each in self._course.open_along(number)]
 
-    def _turns(self, steps: Sequence[tuple[int, Step]], read: Read) -> list[Turn]:
-        upstream = {
-            parameter or input_name("", version.asset.name): version.data_version
-            for parameter, version in read
-        }
-        turns = []
-        for number, step in steps:
-            ingredients = step.ingredients(self._key, upstream)
-            turns.append(Turn(number, step, ingredients, self._causes(number, step, ingredients)))
-        return turns
-
     def _origin(self, step: Step, kind: DecisionKind) -> str:
         """Where what stands in for a step comes from; nothing if it was there all along."""
         before, made = self._course.plan[step.name].current, step.current
         if kind == "history" or made is None or (before is not None and before.id == made.id):
             return "from history" if kind == "history" else ""
         return f"made meanwhile by run {made.run_id}"
-
-    def _causes(self, number: int, step: Step, ingredients: Ingredients) -> list[Cause]:
-        """Why the step runs, now that its inputs are known, and what was made since the plan."""
-        if step.before is not self._planned[number].before:
-            own = [cause for cause in step.causes if cause.kind in _OWN_CAUSES]
-            differing = list(ingredients.causes(step.before)) if step.before else []
-            return [*own, *differing] or list(step.causes)
-        known = [cause for cause in step.causes if cause.kind != "upstream_will_run"]
-        if step.before is None or step.name in self._course.lost:
-            return known
-        told = {cause.subject for cause in known if cause.kind == "input_changed"}
-        changed = [c for c in ingredients.causes(step.before) if c.kind == "input_changed"]
-        return [*known, *(cause for cause in changed if cause.subject not in told)]
 
     def _making(
         self, lane: Lane, turns: Sequence[Turn], read: Read, resources: Arguments
