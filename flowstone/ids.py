@@ -20,7 +20,9 @@ class _Clock:
     def tick(self) -> int:
         now = (time.time_ns() << 12) // 1_000_000
         with self._lock:
-            self._last = now = now if now > self._last else self._last + 1
+            if now <= self._last:
+                now = self._last + 1
+            self._last = now
         return now
 
 

@@ -36,7 +36,7 @@ from flowstone.core.text import safe_repr
 from flowstone.errors import HashingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     #: The canonical bytes of a value of another library, in pieces, or None.
     Forms: TypeAlias = Callable[[object], Iterable[bytes | memoryview] | None]
@@ -52,7 +52,7 @@ _FOLD_ABOVE = 1_024
 _SHOWN_SEGMENTS = 12
 _NAN = math.nan
 #: What stands before a text of so many characters; made beforehand, since there are many.
-_HEADS = {length: f"s{length}:" for length in range(256)}
+_HEADS = [f"s{length}:" for length in range(256)]
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _new_content = blake2b(digest_size=_SIZE).copy
 _new_value = blake2b(digest_size=_SIZE, person=b"flowstone-val-%d" % SCHEME).copy
@@ -148,14 +148,24 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
 
 def combine_texts(texts: Sequence[str | None]) -> str:
     """Give what ``combine`` gives for a tag and parts that are texts or None."""
+    return combine_named(texts, ())
+
+
+def combine_named(
+    texts: Sequence[str | None], named: Iterable[Mapping[str, str]], after: Iterable[str] = ()
+) -> str:
+    """Give what ``combine`` gives for texts, the size and sorted items of each mapping, and more.
+
+    ``after`` are the texts that come last.
+    """
     try:
-        pieces = [
-            "N" if text is None else (_HEADS.get(len(text)) or f"s{len(text)}:") + text
-            for text in texts
-        ]
+        pieces = ["N" if text is None else _HEADS[len(text)] + text for text in texts]
+        pieces += [_written(each) if each else "s1:0" for each in named]
+        pieces += [_HEADS[len(text)] + text for text in after]
         raw = "".join(pieces).encode("ascii")
-    except UnicodeEncodeError:  # of other texts, the length in bytes is another
-        raw = b"".join(map(_part, texts))
+    except (IndexError, UnicodeEncodeError):  # of long texts, and of those in other alphabets
+        items = ((str(len(each)), *chain.from_iterable(sorted(each.items()))) for each in named)
+        raw = b"".join(map(_part, (*texts, *chain.from_iterable(items), *after)))
     hasher = _new_parts()
     hasher.update(raw)
     return hasher.hexdigest()
@@ -171,6 +181,16 @@ def combine_three(tag: str, first: str, second: str) -> str:
     hasher = _new_parts()
     hasher.update(raw)
     return hasher.hexdigest()
+
+
+def _written(named: Mapping[str, str]) -> str:
+    """The size and the sorted items of a mapping, each with what stands before it."""
+    size = str(len(named))
+    items = [
+        f"{_HEADS[len(name)]}{name}{_HEADS[len(text)]}{text}"
+        for name, text in sorted(named.items())
+    ]
+    return "".join([_HEADS[len(size)], size, *items])
 
 
 def _part(part: str | bytes | None) -> bytes:

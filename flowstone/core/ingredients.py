@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.cause import Cause
 from flowstone.core.config import MASK, NO_CONFIG, Config
-from flowstone.core.hashing import combine_texts
+from flowstone.core.hashing import combine_named
 from flowstone.core.outside import NOTHING_OBSERVED, STATED, Observed
 from flowstone.core.text import TEXT_LIMIT, jsonable
 
@@ -42,19 +42,13 @@ class Ingredients:
 
     def dependency_hash(self, asset: str | None = None) -> str:
         """The digest of all of them, by name; ``asset`` is a name it had before."""
-        parts = ["dependency", asset or self.asset, self.code_version, self.partition]
+        texts = ["dependency", asset or self.asset, self.code_version, self.partition]
         # What takes no resources has the hash that it had before there were any.
-        named = (self.upstream, self.config.digests, self.outside.states, self.resources)
-        for ingredients in named if self.resources else named[:3]:
-            if ingredients:
-                parts.append(str(len(ingredients)))
-                for pair in sorted(ingredients.items()):
-                    parts += pair
-            else:
-                parts.append("0")
-        if self.output is not None:
-            parts += ("output", str(self.output))
-        return combine_texts(parts)
+        named = [self.upstream, self.config.digests, self.outside.states]
+        if self.resources:
+            named.append(self.resources)
+        place = () if self.output is None else ("output", str(self.output))
+        return combine_named(texts, named, place)
 
     def agree_with(self, made: Materialization) -> bool:
         """Whether an earlier materialization was made of just these."""

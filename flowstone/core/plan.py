@@ -74,14 +74,14 @@ class Step:
     ) -> Ingredients:
         """What decides what the step makes, as far as its inputs are known, or with these."""
         return Ingredients(
-            self.name,
+            self.asset.name,
             partition,
             self.code.version,
             self.upstream if upstream is None else upstream,
             self.config,
             self.outside,
             self.asset.resource_versions,
-            self.asset.place_among_outputs,
+            None if self.asset.maker is None else self.asset.place_among_outputs,
         )
 
 
@@ -200,7 +200,7 @@ class Plan(Displayed):
     @property
     def counts(self) -> Counter[Action]:
         """How many steps there are of each action."""
-        return Counter(step.action for step in self.steps)
+        return Counter([step.action for step in self.steps])
 
     def values_needed(self) -> dict[str, Materialization]:
         """The recorded values a run will read for certain: of targets, and as inputs."""

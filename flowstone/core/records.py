@@ -6,12 +6,15 @@ import datetime as dt
 import functools
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flowstone.core.code import UNKNOWN_CODE, Code
 from flowstone.core.status import RunStatus, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # What is frozen is set all the same while it is made.
 _set_dict, _set_fields, _set_extra, _set_private = (
@@ -229,12 +232,12 @@ class Draft:
     code_version: str | None = None
     data_version: str | None = None
     inputs: str = "{}"
-    causes: list[dict[str, Any]] = field(default_factory=list)
+    causes: Sequence[dict[str, Any]] = ()
     value: ValuePointer | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     error_type: str | None = None
     error_message: str | None = None
     error_traceback: str | None = None
-    attempts: list[dict[str, Any]] = field(default_factory=list)
-    edges: list[tuple[uuid.UUID, str]] = field(default_factory=list)
+    attempts: Sequence[dict[str, Any]] = ()
+    edges: Sequence[tuple[uuid.UUID, str]] = ()
     code: Code = UNKNOWN_CODE

@@ -41,7 +41,7 @@ class Claims:
         self._run = course.report.run
         self._gate = Gate(self._ask, passed, spawn)
         self._planned = {
-            step.name: _recorded(step) for step in course.plan if step.action == "materialize"
+            step.asset.name: _recorded(step) for step in course.plan if step.action == "materialize"
         }
         self._missing: dict[str, str | None] = {}
         #: What is made after all: a claim it had was freed when it was reused.

@@ -69,7 +69,8 @@ class Course:
 
     def is_open(self, step: Step) -> bool:
         """Whether a step has yet to end."""
-        return step.name not in self.ledger.endings and step.name not in self.left_out
+        name = step.asset.name
+        return name not in self.ledger.endings and name not in self.left_out
 
     def open_along(self, number: int) -> list[int]:
         """The steps that one call of the function ends: they need the same, so are ready at once.

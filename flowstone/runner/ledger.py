@@ -190,9 +190,9 @@ class Ledger:
         self._end(StepFinished(self._run.run_id, step.name, ending, None, in_words(causes), trace))
 
     def _close(self, draft: Draft) -> None:
-        draft.completed_at = now()
+        draft.completed_at = ended = now()
         if draft.started_at is not None:
-            elapsed = draft.completed_at - draft.started_at
+            elapsed = ended - draft.started_at
             # The clock may have been set back meanwhile.
             draft.duration_ms = max(elapsed.total_seconds() * 1000, 0.0)
         self._journal.put(draft)
@@ -230,15 +230,14 @@ class Ledger:
         """An attempt failed, and the next one begins in so many seconds."""
         self._journal.put(draft)
         ended = now()
-        draft.attempts.append(
-            {
-                "attempt": draft.attempt,
-                "error_type": failure.type,
-                "error_message": cap(failure.message, _ATTEMPT_BYTES),
-                "started_at": draft.started_at and draft.started_at.isoformat(),
-                "completed_at": ended.isoformat(),
-            }
-        )
+        failed = {
+            "attempt": draft.attempt,
+            "error_type": failure.type,
+            "error_message": cap(failure.message, _ATTEMPT_BYTES),
+            "started_at": draft.started_at and draft.started_at.isoformat(),
+            "completed_at": ended.isoformat(),
+        }
+        draft.attempts = [*draft.attempts, failed]
         run_id, name, attempt = self._run.run_id, draft.asset_name, draft.attempt
         draft.attempt += 1
         told = StepRetrying(run_id, name, attempt, delay, failure.line, failure.traceback)

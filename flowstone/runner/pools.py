@@ -37,10 +37,9 @@ class Pools:
         }
         self._told: set[int] = set()
 
-    def gate(self, number: int) -> Gate | None:
-        """Where a ready step waits for a place in its pool, if it has one."""
-        pool = self._course.steps[number].asset.policy.pool
-        return None if pool is None else self._gates[pool]
+    def gate(self, pool: str) -> Gate:
+        """Where ready steps wait for a place in a pool."""
+        return self._gates[pool]
 
     @property
     def gates(self) -> Collection[Gate]:

@@ -46,8 +46,8 @@ class ReadyQueue:
         ready = []
         missing, state = self._missing, self._state
         for each in released:
-            missing[each] -= 1
-            if not missing[each] and state[each] == _WAITING:
+            missing[each] = left = missing[each] - 1
+            if not left and state[each] == _WAITING:
                 state[each] = _OUT
                 ready.append(each)
         return ready

@@ -43,6 +43,8 @@ def recorded(draft: Draft) -> Materialization:
     known = {name: getattr(draft, name) for name in _SHARED}
     known |= {
         "inputs": json.loads(draft.inputs),
+        "causes": list(draft.causes),
+        "attempts": list(draft.attempts),
         "upstream_partitions": [draft.partition] * len(draft.upstream_assets),
     }
     return Materialization.model_construct(

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from flowstone.core.pools import Pool
     from flowstone.core.records import Claim
     from flowstone.runner.events import Event, Listener
-    from flowstone.runner.gate import Gate
     from flowstone.runner.stopping import How
     from flowstone.store.base import Heart, MaterializationStore, Told
     from flowstone.values import Keeper
@@ -132,7 +131,12 @@ class _Execution:
             guarded=self._guard,
         )
         self._lanes = Lanes(
-            self._steps, tools.executor, tools.concurrency, self._urgency(), self._blocked
+            self._steps,
+            tools.executor,
+            tools.concurrency,
+            self._urgency(),
+            blocked=self._blocked,
+            rested=self._guard(self._moved),
         )
         self._group: TaskGroup
         self._heart: Heart
@@ -187,7 +191,7 @@ class _Execution:
         for number, planned in enumerate(self._plan):
             step = self._course.steps[number]
             is_certain = planned.action == "materialize" and not step.may_cut_off
-            if is_certain and self._claims.has(planned.name):
+            if is_certain and self._claims.has(planned.asset.name):
                 yield planned
 
     async def _go(self, answers: Sequence[Claim]) -> None:
@@ -250,33 +254,42 @@ class _Execution:
     def _begin_nothing(self) -> None:
         """Nothing begins any more; what runs goes on."""
         self._begins = False
-        self._steps.stopping.set()
+        self._steps.stop()
         for gate in (*self._claims.gates, *self._pools.gates):
             gate.leave()
         self._lanes.withdraw()
 
     def _offer(self, number: int) -> None:
         """A call may be made as far as this run is concerned."""
-        self._admit(number, self._claims.gate(number) or self._pools.gate(number))
+        gate = self._claims.gate(number)
+        if gate is None:
+            self._admit(number)
+        else:
+            gate.wait(number)
 
     def _has_claim(self, number: int) -> None:
         """No other run makes it any more."""
-        self._admit(number, self._pools.gate(number))
+        self._admit(number)
         self._moved()
 
     def _has_place(self, number: int) -> None:
         """There is a place in its pool."""
-        self._admit(number, None)
+        self._enter(self._course.steps[number], number)
         self._moved()
 
-    def _admit(self, number: int, gate: Gate | None) -> None:
-        """It goes to the lane of its executor, unless it has to pass a gate before."""
-        if gate is not None:
-            gate.wait(number)
-            return
+    def _admit(self, number: int) -> None:
+        """It goes to the lane of its executor, unless it needs a place in a pool before."""
         step = self._course.steps[number]
-        first = step.asset.policy.pool is not None
-        self._lanes.of(step.asset).add(number, quick=self._steps.is_quick(step), first=first)
+        pool = step.asset.policy.pool
+        if pool is None:
+            self._enter(step, number)
+        else:
+            self._pools.gate(pool).wait(number)
+
+    def _enter(self, step: Step, number: int) -> None:
+        asset = step.asset
+        first = asset.policy.pool is not None
+        self._lanes.of(asset).add(number, quick=self._steps.is_quick(step), first=first)
 
     def _blocked(self, asset: AnyAsset, seconds: float) -> None:
         self._ledger.remark(LoopBlocked(self._run.run_id, asset.name, seconds))

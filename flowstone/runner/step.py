@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flowstone.values import Keeper, Saved
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Made:
     """The function returned ``value``; ``saved`` is None for an asset that is not kept.
 
@@ -97,6 +97,8 @@ def _let_go(*held: Arguments) -> None:
 
 def take(arguments: Arguments, values: Keeper) -> Arguments | Lost:
     """The arguments with their inputs decoded."""
+    if Input not in map(type, arguments.values()):
+        return arguments
     taken: Arguments = {}
     lost: list[str] = []
     for parameter, value in arguments.items():

@@ -144,9 +144,10 @@ class Versions:
 
     def made(self, asset: AnyAsset, draft: Draft) -> Version:
         """What was just made is what those who take the asset get."""
-        version = Version(asset, draft.id, draft.data_version or "", draft.value)
-        version.takers = self.takers(asset.name)
-        self.standing[asset.name] = version
+        name = asset.name
+        takers = self.takers(name)
+        version = Version(asset, draft.id, draft.data_version or "", draft.value, takers=takers)
+        self.standing[name] = version
         return version
 
     def takers(self, name: str) -> int:

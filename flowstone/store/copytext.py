@@ -36,7 +36,7 @@ def lines(rows: Iterable[Sequence[str | None]]) -> Iterator[str]:
         yield some
 
 
-def document(value: dict[str, Any] | list[Any]) -> str:
+def document(value: dict[str, Any] | Sequence[Any]) -> str:
     """The JSON of what Flowstone made itself, or of anything else as far as jsonb takes it."""
     if not value:
         return "{}" if isinstance(value, dict) else "[]"

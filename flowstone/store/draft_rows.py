@@ -10,7 +10,7 @@ from flowstone.store.copytext import array, binary, document, moment
 from flowstone.store.run_queries import CHANGING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any, LiteralString, TypeAlias
 
     from flowstone.core.records import Draft, ValuePointer
@@ -85,7 +85,7 @@ def _metadata(draft: Draft) -> str:
     return document(jsonable(draft.metadata)) if draft.metadata else "{}"
 
 
-def _causes(causes: list[dict[str, Any]]) -> str:
+def _causes(causes: Sequence[dict[str, Any]]) -> str:
     if len(causes) == 1 and causes[0].keys() == {"kind"}:
         return _cause(causes[0]["kind"])
     return document(causes)

@@ -13,7 +13,7 @@ from anyio import to_thread
 from anyio._backends._asyncio import CancelScope
 
 from flowstone import ids, planning
-from flowstone.runner import gate, ledger, output, run, steps
+from flowstone.runner import gate, ledger, output, retrying, run
 from flowstone.runner.executors import loop
 from flowstone.store import rows
 
@@ -46,7 +46,7 @@ def of(world: World) -> Iterator[None]:
             (ids, "_clock", ids._Clock()),
             (ids, "os", SimpleNamespace(urandom=world.chance.randbytes)),
             (ids, "secrets", SimpleNamespace(token_hex=lambda _: f"run{next(numbers)}")),
-            (steps, "random", SimpleNamespace(random=world.chance.random)),
+            (retrying, "random", SimpleNamespace(random=world.chance.random)),
             (gate, "LATER", 4.0),  # asking seldom shows the same, and sooner
             (run, "LOOK_SECONDS", 4.0),
             (to_thread, "run_sync", _aside(world)),

@@ -21,6 +21,7 @@ import anyio.lowlevel
 
 from flowstone.errors import AssetTimeoutError
 from flowstone.log import keeping
+from flowstone.runner.executors.base import nothing
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.ledger import now
 from flowstone.runner.step import Lost, keep_all, take
@@ -69,9 +70,14 @@ class LoopExecutor:
         self._jobs: deque[Job] = deque()
         self._active = 0
         self._running = 0
+        self._has_told = False
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing to do: it is the loop of the group."""
+    def start(
+        self, loop: asyncio.AbstractEventLoop, rested: Callable[[], object] = nothing
+    ) -> None:
+        """Report from now on, to the loop of the group; ``rested`` is called after ends."""
+        del loop
+        self._rested = rested
 
     def submit(self, job: Job) -> None:
         """Have a job done; a worker that is at it takes it next, or another begins."""
@@ -96,14 +102,16 @@ class LoopExecutor:
         since = time.monotonic()
         task = asyncio.current_task()
         try:
-            while self._jobs and self._running < self.size:
+            while (self._jobs or self._rest()) and self._running < self.size:
                 await self._do(self._jobs.popleft(), task)
                 if time.monotonic() - since > TURN_SECONDS:
+                    self._rest()
                     await anyio.lowlevel.checkpoint()
                     since = time.monotonic()
         except anyio.get_cancelled_exc_class() as error:
             if is_stopped(error):  # else a function has cancelled the worker, and was long over
-                self._jobs.clear()  # no other worker is to begin them
+                self._jobs.clear()  # no other worker is to begin them, or others
+                self._has_told = False
                 raise
         finally:
             self._leave()
@@ -118,6 +126,7 @@ class LoopExecutor:
                 outcome = await _without_cancelling(outcome, task)
         finally:
             self._running -= 1
+        self._has_told = True
         job.ended(job, outcome)
 
     async def _in_time(self, job: Job) -> Outcome:
@@ -164,8 +173,19 @@ class LoopExecutor:
     def _leave(self) -> None:
         """A worker waits, or ends: the next one begins if there is work for it."""
         self._active -= 1
-        if self._jobs and not self._active and self._running < self.size:
+        if self._active:
+            return
+        if not self._jobs:
+            self._rest()  # what is submitted now has a worker
+        elif self._running < self.size:
             self._hire()
+
+    def _rest(self) -> bool:
+        """No more ends are told for now: say whether there are jobs then."""
+        if self._has_told:
+            self._has_told = False
+            self._rested()
+        return bool(self._jobs)
 
     @types.coroutine
     def _driven(
