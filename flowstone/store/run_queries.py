@@ -128,10 +128,23 @@ class RunQueries(Queries):
 
     @cached_property
     def lock_dead_runs(self) -> bytes:
-        """Those whose process is gone, and those whose lease has run out, none that writes now."""
+        """Those whose process is gone, and those whose lease has run out, none that writes now.
+
+        A process that was stopped in the middle of a COPY would hold its lease as long as it is:
+        none of the server's timeouts ends a wait for its rows. So its connection is ended here.
+        """
         return self._compose(
-            "SELECT run_id FROM {leases}"
-            " WHERE run_id = ANY(%s) OR lease_until < clock_timestamp()"
+            "WITH stuck AS MATERIALIZED ("
+            "  SELECT pg_terminate_backend(a.pid) FROM {leases} l"
+            "  JOIN pg_locks k ON k.locktype = 'transactionid' AND k.transactionid = l.xmax"
+            "   AND k.mode = 'ExclusiveLock' AND k.granted"
+            "  JOIN pg_stat_activity a ON a.pid = k.pid AND a.usename = current_user"
+            "  WHERE l.lease_until < clock_timestamp() AND a.state = 'active'"
+            "   AND a.wait_event = 'ClientRead'"
+            "   AND a.state_change < clock_timestamp() - interval '5 seconds')"
+            " SELECT run_id FROM {leases}"
+            " WHERE (SELECT count(*) FROM stuck) >= 0"
+            "  AND (run_id = ANY(%s) OR lease_until < clock_timestamp())"
             ' ORDER BY run_id COLLATE "C" FOR UPDATE SKIP LOCKED'
         )
 

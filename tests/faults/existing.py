@@ -63,6 +63,11 @@ TESTS = {
     34: ["integration/test_store_faults.py::TestHeart"],
 }
 
+#: Hypothesis repeats them itself, and refuses to be repeated.
+_BY_HYPOTHESIS = [
+    "unit/test_output.py::TestBounds::test_whatever_is_printed_the_text_is_clean_and_within_bounds"
+]
+
 
 def run(number: int, world: World, trials: int, seed: int) -> Iterator[Trial]:
     """Run the tests of a fault, each so many times; every call of one is a trial."""
@@ -73,6 +78,7 @@ def run(number: int, world: World, trials: int, seed: int) -> Iterator[Trial]:
             *("-p", "tests.faults.repeat", "--repeat", str(trials), f"--randomly-seed={seed}"),
             *(f"--junitxml={report}", f"--basetemp={world.folder / 'tests'}"),
             *(f"tests/{test}" for test in TESTS[number]),
+            *(f"--deselect=tests/{test}" for test in _BY_HYPOTHESIS),
         ],
         check=False,
         cwd=ROOT,

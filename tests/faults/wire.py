@@ -39,6 +39,7 @@ class Wire(Proxy):
         self._acts: list[Callable[[], object]] = []
         self._commits = 0
         self._holding: tuple[int, Callable[[], object]] = (0, bool)
+        self._after_copy: Callable[[], object] | None = None
         #: Set once a COMMIT was held back.
         self.held = threading.Event()
 
@@ -83,6 +84,10 @@ class Wire(Proxy):
         """Do something when the n-th COMMIT comes, and never pass that on."""
         self._holding = (number, act)
 
+    def at_copy(self, act: Callable[[], object]) -> None:
+        """Do something when the first COPY comes, and pass that on: its rows are still to come."""
+        self._after_copy = act
+
     def freeze(self) -> None:
         """Let nothing through any more."""
         self._flowing.clear()
@@ -99,6 +104,10 @@ class Wire(Proxy):
             await asyncio.sleep(0.01)
         if self.delay:
             await asyncio.sleep(self.delay)
+        if b"COPY " in data and self._after_copy is not None:
+            self._after_copy()
+            self._after_copy = None
+            self.held.set()
         if b"COMMIT" in data and await self._is_held():
             return "request"
         if loss == "request":
