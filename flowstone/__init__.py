@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flowstone.core.garbage import importing
+
 if TYPE_CHECKING:
     from flowstone.api import Flowstone as Flowstone
     from flowstone.core.annotations import From as From
@@ -86,7 +88,8 @@ def __getattr__(name: str) -> Any:
     except KeyError:
         msg = f"module 'flowstone' has no attribute {name!r}"
         raise AttributeError(msg) from None
-    value = getattr(import_module(home), name)
+    with importing():
+        value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

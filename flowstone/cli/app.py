@@ -13,6 +13,7 @@ import click
 from flowstone import __version__
 from flowstone.cli import faults
 from flowstone.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, interrupts
+from flowstone.core.garbage import importing
 from flowstone.errors import FlowstoneError, did_you_mean
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class Commands(click.Group):
         if cmd_name not in self._table:
             ctx.fail(f"no command {cmd_name!r}" + did_you_mean(cmd_name, self._table))
         module, _, attribute = self._table[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        with importing():
+            command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

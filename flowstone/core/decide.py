@@ -58,7 +58,9 @@ class Known:
     def read(self, inputs: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
         """Take in what current versions were made of."""
         self.current = {
-            name: made.model_copy(update={"inputs": inputs[made.id]}) if made.id in inputs else made
+            name: made.trusted(vars(made) | {"inputs": inputs[made.id]})
+            if made.id in inputs
+            else made
             for name, made in self.current.items()
         }
         self.unread.difference_update(inputs)

@@ -46,10 +46,12 @@ class Ingredients:
         # What takes no resources has the hash that it had before there were any.
         named = (self.upstream, self.config.digests, self.outside.states, self.resources)
         for ingredients in named if self.resources else named[:3]:
-            parts.append(str(len(ingredients)))
             if ingredients:
-                for name in sorted(ingredients):
-                    parts += (name, ingredients[name])
+                parts.append(str(len(ingredients)))
+                for pair in sorted(ingredients.items()):
+                    parts += pair
+            else:
+                parts.append("0")
         if self.output is not None:
             parts += ("output", str(self.output))
         return combine_texts(parts)
@@ -84,7 +86,8 @@ class Ingredients:
             known = _quoted(before) if before else "null"
             text = f'{{"upstream":{{{pairs}}},"config":{{}},"outside":{{}},"before":{known}}}'
             # NUL, half a character, or too much for one text
-            if "\\u0000" not in text and "\\ud" not in text and len(text) < TEXT_LIMIT:
+            odd = "\\u" in text and ("\\u0000" in text or "\\ud" in text)
+            if not odd and len(text) < TEXT_LIMIT:
                 return text
         told = self.recorded() | {"before": before}
         return json.dumps(jsonable(told, sys.maxsize, sys.maxsize), separators=(",", ":"))

@@ -14,7 +14,15 @@ from flowstone.core.code import UNKNOWN_CODE, Code
 from flowstone.core.status import RunStatus, Status
 
 # What is frozen is set all the same while it is made.
-_set = object.__setattr__
+_set_dict, _set_fields, _set_extra, _set_private = (
+    vars(BaseModel)[slot].__set__
+    for slot in (
+        "__dict__",
+        "__pydantic_fields_set__",
+        "__pydantic_extra__",
+        "__pydantic_private__",
+    )
+)
 
 DecisionKind = Literal["cut_off", "history", "alias", "verified", "differs"]
 
@@ -22,7 +30,7 @@ DecisionKind = Literal["cut_off", "history", "alias", "verified", "differs"]
 class Record(BaseModel):
     """A row: frozen, compared by value."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def trusted(cls, fields: dict[str, Any]) -> Self:
@@ -32,10 +40,10 @@ class Record(BaseModel):
         looking at each field: reading thousands of rows would cost more there than in the database.
         """
         made = cls.__new__(cls)
-        _set(made, "__dict__", fields)
-        _set(made, "__pydantic_fields_set__", _fields(cls))
-        _set(made, "__pydantic_extra__", None)
-        _set(made, "__pydantic_private__", None)
+        _set_dict(made, fields)
+        _set_fields(made, _fields(cls))
+        _set_extra(made, None)
+        _set_private(made, None)
         return made
 
 

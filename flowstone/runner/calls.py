@@ -25,9 +25,6 @@ class Calls:
             if step.asset.maker is not None:
                 self._by_maker.setdefault(id(step.asset.maker), []).append(number)
 
-    def __getitem__(self, number: int) -> Step:
-        return self._steps[number]
-
     def along(self, number: int) -> list[int]:
         """The steps of all that the function of this one makes."""
         return self._by_maker.get(id(self._steps[number].asset.maker), [number])

@@ -79,14 +79,19 @@ class Lane:
             return
         self._pumping = True
         try:
-            self._look_up()
-            while self._has_place() and self._by.is_open():
+            while self._unknown and self.preparing < PREPARING and self._by.is_open():
+                self.preparing += 1
+                self._by.look_up(self._unknown.popleft(), self)
+            places = self._places()
+            while places > 0 and (self._prepared or self._ready) and self._by.is_open():
                 if self._prepared:
-                    self._hand_on(heapq.heappop(self._prepared)[2])
-                elif self._ready:
-                    self._hand_on(self._by.job(heapq.heappop(self._ready)[1], self))
+                    job: Job | None = heapq.heappop(self._prepared)[2]
                 else:
-                    break
+                    job = self._by.job(heapq.heappop(self._ready)[1], self)
+                if job is not None:
+                    places -= 1
+                    self._queued += 1
+                    self.executor.submit(job)
         finally:
             self._pumping = False
 
@@ -105,22 +110,10 @@ class Lane:
             waiting.clear()
         self._queued -= len(self.executor.withdraw())
 
-    def _look_up(self) -> None:
-        while self._unknown and self.preparing < PREPARING and self._by.is_open():
-            self.preparing += 1
-            self._by.look_up(self._unknown.popleft(), self)
-
-    def _hand_on(self, job: Job | None) -> None:
-        if job is not None:
-            self._queued += 1
-            self.executor.submit(job)
-
-    def _has_place(self) -> bool:
+    def _places(self) -> float:
+        """How many jobs the executor takes now."""
         executor = self.executor
-        return (
-            self._queued <= executor.ahead
-            and self._queued + self.running < executor.size + executor.ahead
-        )
+        return min(executor.ahead + 1, executor.size + executor.ahead - self.running) - self._queued
 
 
 def urgencies(needs: Sequence[Sequence[int]], durations: Sequence[float]) -> list[float]:

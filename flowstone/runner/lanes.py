@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
 
 from flowstone.runner.executors.loop import LoopExecutor
-from flowstone.runner.executors.processes import Processes
 from flowstone.runner.executors.threads import Threads
 from flowstone.runner.lane import Lane
 
@@ -94,5 +94,8 @@ class Lanes:
             at_once = math.inf if self._at_once is None else self._at_once
             return LoopExecutor(self._group, at_once, self._blocked)
         if kind == "process":
-            return Processes(self._at_once or os.cpu_count() or 1)
+            # most runs need none, and starting is slow enough
+            processes = import_module("flowstone.runner.executors.processes")
+            made: Executor = processes.Processes(self._at_once or os.cpu_count() or 1)
+            return made
         return Threads(self._at_once or default_concurrency())

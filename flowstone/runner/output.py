@@ -63,6 +63,8 @@ class Output:
     """
 
     left_out = 0
+    #: Whether nothing was told so far.
+    is_empty = True
     _tail: deque[_Line] | None = None
     _room = _HALF
 
@@ -74,12 +76,14 @@ class Output:
     def line(self, level: str, text: str) -> None:
         """Keep a text, which may have several lines, as logged at that level."""
         now = time.time()
+        self.is_empty = False
         with _lock:
             for each in text.split("\n"):
                 self._keep(now, level, each)
 
     def write(self, stream: Literal["out", "err"], text: str) -> None:
         """Keep what is written to a stream, a line once it is at its end."""
+        self.is_empty = False
         with _lock:
             if self._open and stream in self._open:
                 began, held = self._open.pop(stream)
@@ -99,7 +103,7 @@ class Output:
 
     def text(self) -> str:
         """All that is kept: lines of a time (UTC), where it came from, and what was told."""
-        if not (self._head or self._open):
+        if self.is_empty:
             return ""
         with _lock:
             for stream, (began, held) in self._open.items():

@@ -56,7 +56,7 @@ _SHARED = [f.name for f in fields(Draft) if f.name in Materialization.model_fiel
 def new_run(plan: Plan, run_id: str) -> Run:
     """The run row as it is when the run begins."""
     config = {name: dict(each.shown) for name, each in plan.request.config.items() if each.shown}
-    return Run(
+    return Run.model_construct(
         run_id=run_id,
         status="running",
         target=" ".join(plan.targets[:100]),

@@ -69,7 +69,7 @@ def call_sync(
         taken = take(arguments, values)
         if isinstance(taken, Lost):
             return taken
-        result: Any = assets[0](**taken)
+        result: Any = (assets[0].fn or assets[0])(**taken)
         _let_go(arguments, taken)
         return Awaited(result) if inspect.isawaitable(result) else keep_all(assets, result, values)
     except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run

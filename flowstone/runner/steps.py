@@ -20,10 +20,11 @@ from flowstone.errors import ResourceError
 from flowstone.runner.executors.base import ABSENT, Job
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.output import Output
-from flowstone.runner.recovery import gone, recover
+from flowstone.runner.recovery import Recovery
 from flowstone.runner.standing import Standing, Turn
 from flowstone.runner.step import Lost, Made
-from flowstone.runner.versions import Version, read_inline
+from flowstone.runner.together import Together
+from flowstone.runner.versions import read_inline
 from flowstone.values import is_shareable
 
 if TYPE_CHECKING:
@@ -105,17 +106,21 @@ class Steps:
         self._partition, self._spawn, self._moved = partition, spawn, moved
         self.is_open = is_open
         self._called: set[_Making] = set()
+        self._values, self._durability = tools.values, tools.durability
+        self._has_resources = bool(course.plan.request.graph.resources)
         self._run = course.report.run
         self._key = course.plan.request.partition
         self._ledger, self._versions = course.ledger, course.versions
         self._standing = Standing(course, tools.store, tools.values)
+        self._inline_values = Together(tools.store.inline_values)
+        self._recovery = Recovery(course, pools, spawn, moved)
 
-    def is_quick(self, number: int) -> bool:
+    def is_quick(self, step: Step) -> bool:
         """Whether the job of a step can be made without looking up anything."""
-        step = self._course.step(number)
         if step.action != "materialize":
             return step.action == "blocked"
-        if step.may_cut_off or step.asset.resources or self._is_strict(step):
+        takes_resources = self._has_resources and step.asset.resources
+        if step.may_cut_off or takes_resources or self._is_strict(step):
             return False
         return not self._versions.must_be_read(step.asset)
 
@@ -130,7 +135,8 @@ class Steps:
             self._moved()
             return None
         read = self._versions.read_by(first.asset)
-        return self._making(lane, [self._turn(*each, read) for each in steps], read, {})
+        turns = [self._turn(each, step, read) for each, step in steps]
+        return self._making(lane, turns, read, {})
 
     def look_up(self, number: int, lane: Lane) -> None:
         """Prepare a step that is not quick, in a task of its own."""
@@ -149,7 +155,7 @@ class Steps:
         read = self._versions.read_by(first.asset)
         if first.action == "reuse":
             return await self._to_compare(lane, steps, read)
-        turns = [self._turn(*each, read) for each in steps]
+        turns = [self._turn(each, step, read) for each, step in steps]
         if not first.may_cut_off or (stood := await self._standing.of(turns)) is None:
             return await self._to_make(lane, turns, read)
         await self._give_up([turn.step.name for turn in turns if turn.step.along])
@@ -200,8 +206,8 @@ class Steps:
         first = steps[0][1].asset
         return _Comparing(
             assets=[step.asset for _, step in steps],
-            arguments=self._arguments(lane, steps[0][1], 1) | resources,
-            values=self._tools.values,
+            arguments=self._arguments(lane, steps[0][1], read, 1) | resources,
+            values=self._values,
             timeout=first.policy.timeout,
             begun=self._on_comparing,
             ended=self._on_compared,
@@ -214,20 +220,26 @@ class Steps:
 
     async def _at_hand(self, step: Step, read: Read) -> tuple[Arguments, Failure | None]:
         """Have in memory what the function is given: the resources, or why there are none."""
-        passed = [version for (parameter, _), version in read.items() if parameter]
-        await read_inline([each for each in passed if not each.is_held], self._tools.store)
+        passed = [version for parameter, version in read if parameter]
+        await read_inline([each for each in passed if not each.is_held], self._inline_values)
         try:
             return await self._resources.of(step.asset.resources), None
         except ResourceError as error:
             return {}, describe(error)
 
     def _open(self, number: int) -> list[tuple[int, Step]]:
-        return [(each, self._course.step(each)) for each in self._course.open_along(number)]
+        steps = self._course.steps
+        if steps[number].asset.maker is None:
+            return [(number, steps[number])]
+        return [(each, steps[each]) for each in self._course.open_along(number)]
 
     def _turn(self, number: int, step: Step, read: Read) -> Turn:
-        upstream = {input_name(*edge): version.data_version for edge, version in read.items()}
+        upstream = {
+            parameter or input_name("", version.asset.name): version.data_version
+            for parameter, version in read
+        }
         ingredients = step.ingredients(self._key, upstream)
-        return Turn(number, step, ingredients, self._causes(step, ingredients))
+        return Turn(number, step, ingredients, self._causes(number, step, ingredients))
 
     def _origin(self, step: Step, kind: DecisionKind) -> str:
         """Where what stands in for a step comes from; nothing if it was there all along."""
@@ -236,9 +248,9 @@ class Steps:
             return "from history" if kind == "history" else ""
         return f"made meanwhile by run {made.run_id}"
 
-    def _causes(self, step: Step, ingredients: Ingredients) -> list[Cause]:
+    def _causes(self, number: int, step: Step, ingredients: Ingredients) -> list[Cause]:
         """Why the step runs, now that its inputs are known, and what was made since the plan."""
-        if step.before is not self._course.plan[step.name].before:
+        if step.before is not self._course.plan.steps[number].before:
             own = [cause for cause in step.causes if cause.kind in _OWN_CAUSES]
             differing = list(ingredients.causes(step.before)) if step.before else []
             return [*own, *differing] or list(step.causes)
@@ -252,38 +264,40 @@ class Steps:
     def _making(
         self, lane: Lane, turns: Sequence[Turn], read: Read, resources: Arguments
     ) -> _Making:
-        drafts = [self._ledger.open(turn.step, turn.causes) for turn in turns]
-        if turns[0].step.asset.policy.retries is not None:
+        first = turns[0].step
+        assets, drafts = [], []
+        for turn in turns:
+            assets.append(turn.step.asset)
+            drafts.append(self._ledger.open(turn.step, turn.causes))
+        if first.asset.policy.retries is not None:
             # What an attempt may alter is not to be the last there is of an input.
             self._course.expect([turn.step for turn in turns], 1)
-        arguments = self._arguments(lane, turns[0].step, drafts[0].attempt)
+        arguments = self._arguments(lane, first, read, drafts[0].attempt)
         arguments.update(resources)
-        first = turns[0].step.asset
         return _Making(
-            assets=[turn.step.asset for turn in turns],
+            assets=assets,
             arguments=arguments,
-            values=self._tools.values,
-            timeout=first.policy.timeout,
+            values=self._values,
+            timeout=first.asset.policy.timeout,
             begun=self._on_begun,
             ended=self._on_ended,
-            label=f"asset {first.name!r}",
+            label=f"asset {first.asset.name!r}",
             run_id=self._run.run_id,
-            output=Output(turns[0].step.config.secrets),
+            output=Output(first.config.secrets if first.config.shown else ()),
             lane=lane,
             read=read,
             turns=turns,
             drafts=drafts,
         )
 
-    def _arguments(self, lane: Lane, step: Step, attempt: int) -> Arguments:
+    def _arguments(self, lane: Lane, step: Step, read: Read, attempt: int) -> Arguments:
         arguments: Arguments = {}
         stored = lane.executor.by_reference
+        for name, version in read:
+            if name:
+                arguments[name] = version.claim(by_reference=stored)
         for parameter in step.asset.parameters:
-            if parameter.kind == "dependency":
-                arguments[parameter.name] = self._versions.claim(
-                    parameter.asset, by_reference=stored
-                )
-            elif parameter.kind == "config":
+            if parameter.kind == "config":
                 arguments[parameter.name] = step.config.values[parameter.name]
             elif parameter.kind == "context":
                 arguments[parameter.name] = self._context(step, attempt)
@@ -303,19 +317,20 @@ class Steps:
     def _ended(self, job: _Making, outcome: Outcome) -> None:
         job.lane.ended()
         self._called.discard(job)
-        self._keep_output(job)
+        if not job.output.is_empty:
+            self._keep_output(job)
         if isinstance(outcome, Failure) and self._tries_again(job, outcome):
             return
-        steps = [turn.step for turn in job.turns]
         if job.assets[0].policy.retries is not None:
-            self._course.expect(steps, -1)
+            self._course.expect([turn.step for turn in job.turns], -1)
+        step = job.turns[0].step
         if isinstance(outcome, Lost):
-            self._after_loss(job, outcome, self._ended_lost)
-        elif steps[0].config.inputs:
+            self._recovery.begin(job, outcome, self._ended_lost)
+        elif step.config.inputs:
             job.lane.preparing += 1
             self._spawn(self._look_outside, job, outcome)
         else:
-            self._made(job, outcome, steps[0].outside)
+            self._made(job, outcome, step.outside)
 
     def _ended_lost(self, job: _Making, failure: Failure) -> None:
         self._course.expect([turn.step for turn in job.turns], -1)
@@ -361,39 +376,13 @@ class Steps:
 
     def _is_strict(self, step: Step) -> bool:
         """Whether its begin is recorded before it begins, and its end before others begin."""
-        return (step.asset.policy.durability or self._tools.durability) == "strict"
+        return (step.asset.policy.durability or self._durability) == "strict"
 
     async def _committed(self) -> None:
         """Wait until all that was taken down so far is committed."""
         done = anyio.Event()
         self._ledger.then(done.set)
         await done.wait()
-
-    def _after_loss(
-        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
-    ) -> None:
-        """Have inputs that were lost made again; a step that fails for them has ``failed``."""
-        self._versions.give_back(job.assets[0], job.arguments)
-        if job.assets[0].policy.pool is None:
-            self._recover(job, lost, failed)
-        else:  # what it waits for now may want its place
-            job.lane.preparing += 1
-            self._spawn(self._leave_pool, job, lost, failed)
-
-    async def _leave_pool(
-        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
-    ) -> None:
-        await self._pools.give_back(job.numbers[0])
-        job.lane.preparing -= 1
-        self._recover(job, lost, failed)
-
-    def _recover(
-        self, job: _Making | _Comparing, lost: Lost, failed: Callable[[Any, Failure], None]
-    ) -> None:
-        if recover(self._course, job.numbers, lost.assets, job.read):
-            self._moved()
-        else:
-            failed(job, gone(lost.assets))
 
     async def _look_outside(self, job: _Making, outcome: Outcome) -> None:
         """What was outside, unless an input path changed meanwhile: nobody knows what was read."""
@@ -415,7 +404,7 @@ class Steps:
                 if outside is not turn.step.outside:
                     ingredients = replace(ingredients, outside=outside)
                 self._ledger.made(draft, each, ingredients, job.read, turn.step.before)
-        whole = _biggest(job.drafts)
+        whole = _biggest(job.drafts) if len(ended) > 1 else job.drafts[0]
         for turn, draft, each in ended:
             if isinstance(each, Failure):
                 self._course.fail(turn.number, draft, each)
@@ -439,8 +428,7 @@ class Steps:
         What a function makes may have parts in common: ``itself`` goes out only one of them.
         """
         pointer = draft.value
-        version = Version(step.asset, draft.id, draft.data_version or "", pointer)
-        version.takers = self._versions.takers(step.name)
+        version = self._versions.made(step.asset, draft)
         version.lasting = pointer is None and step.name in self._course.targets
         if pointer is not None and pointer.is_path:
             version.hold(Path(pointer.location or ""))  # what later runs will load
@@ -450,7 +438,6 @@ class Steps:
             itself or step.asset.share or pointer is None or is_shareable(made.value)
         ):
             version.hold(made.value)
-        self._versions.holds(version)
 
     def _comparing_begun(self, job: _Comparing) -> None:
         job.lane.begun()
@@ -460,7 +447,7 @@ class Steps:
     def _comparing_ended(self, job: _Comparing, outcome: Outcome) -> None:
         job.lane.ended()
         if isinstance(outcome, Lost):
-            self._after_loss(job, outcome, self._compared_lost)
+            self._recovery.begin(job, outcome, self._compared_lost)
         else:
             self._compared(job.steps, outcome)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
 import threading
 from collections import defaultdict
-from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +14,7 @@ from flowstone.core.fingerprint.expand import Expander, Extra
 from flowstone.core.fingerprint.graph import Graph
 from flowstone.core.fingerprint.influence import Effect, Influences
 from flowstone.core.fingerprint.link import Linker, Node
+from flowstone.core.garbage import uncollected
 from flowstone.sources.cache import Summaries
 from flowstone.sources.cells import listen
 from flowstone.sources.live import LiveObjects
@@ -25,7 +24,7 @@ from flowstone.sources.project import home, is_project, resolved
 from flowstone.sources.rules import ignored, tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from types import CodeType
 
     from flowstone.core.asset import AnyAsset
@@ -49,7 +48,7 @@ def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Cod
     groups: dict[Path | None, list[AnyAsset]] = defaultdict(list)
     for asset in assets:
         groups[_installed(asset.fn)].append(asset)
-    with _lock, _uncollected():
+    with _lock, uncollected():
         for own, group in groups.items():
             found |= _view(own, cache).codes(group)
     return found
@@ -57,7 +56,7 @@ def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Cod
 
 def look_at_classes(classes: frozenset[type], cache: Path | None = None) -> Code | None:
     """The code of some classes together, or None if none of them is the project's."""
-    with _lock, _uncollected():
+    with _lock, uncollected():
         return _view(None, cache).of_classes(classes)
 
 
@@ -67,18 +66,6 @@ def _view(own: Path | None, cache: Path | None) -> _View:
     if view is None or view.cache != cache or not view.is_current():
         view = _views[own] = _View(ProjectModules(Summaries(cache), own), cache)
     return view
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No cyclic collections: all that is made here stays, and each would look at all of it."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class MadeOf(NamedTuple):

@@ -318,7 +318,7 @@ class MemoryStore:
             holder = self._claims.holder((draft.asset_name, draft.partition))
             if holder not in (None, run_id):
                 raise rows.claimed(draft.asset_name, str(holder))
-        new = rows.new_code(successes, set())
+        new = rows.new_code((draft.code for draft in successes), set())
         self._code |= dict(new.versions)
         self._texts |= dict(new.sources)
         self._write(drafts)

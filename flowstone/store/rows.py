@@ -230,19 +230,17 @@ class NewCode(NamedTuple):
     sources: list[tuple[str, str]]
 
 
-def new_code(successes: Iterable[Draft], known: AbstractSet[str]) -> NewCode:
-    """The code of successes that is not ``known`` to be recorded yet."""
+def new_code(codes: Iterable[Code], known: AbstractSet[str]) -> NewCode:
+    """Code that has a version, without the definitions ``known`` to be recorded."""
     versions: dict[str, dict[str, tuple[str, str]]] = {}
     sources: dict[str, str] = {}
-    for code in (draft.code for draft in successes):
-        if code.version is None or code.version in known or code.version in versions:
-            continue
-        versions[code.version] = {
-            each.name: (each.digest, clean(each.place)) for each in code.definitions
-        }
-        sources |= {each.digest: clean(each.source) for each in code.definitions}
-    new = {digest: text for digest, text in sources.items() if digest not in known}
-    return NewCode(sorted(versions.items()), sorted(new.items()))
+    for code in codes:
+        if code.version is not None and code.version not in versions:
+            found = code.definitions
+            versions[code.version] = {each.name: (each.digest, clean(each.place)) for each in found}
+            new = (each for each in found if each.digest not in known)
+            sources |= {each.digest: clean(each.source) for each in new}
+    return NewCode(sorted(versions.items()), sorted(sources.items()))
 
 
 def kept(code: Code) -> Iterator[str]:

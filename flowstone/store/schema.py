@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg import errors as pg
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _IDENTIFIER_BYTES = 63  # Postgres cuts longer ones off without a word
 _LOCK_WAIT = "60s"
+_FILES = Path(__file__).parent / "migrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Migration:
 def migrations() -> list[Migration]:
     """All migrations of this Flowstone, by number."""
     found = []
-    for file in files("flowstone.store").joinpath("migrations").iterdir():
+    for file in _FILES.iterdir():
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
         if match:
             found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))

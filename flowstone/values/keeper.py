@@ -51,8 +51,8 @@ class Keeper:
         """
         manager = self.manager(asset)
         if manager is None:
-            saved = self.values.save(value, asset.returns)
-            return Saved(saved.pointer, stated or saved.data_version)
+            saved = self.values.save_small(value) or self.values.save(value, asset.returns)
+            return Saved(saved.pointer, stated) if stated else saved
         product = self._product(asset)
         version = stated or _own_version(manager, value, product) or self._canonical(value)
         address: object = manager.save(value, replace(product, data_version=version))

@@ -68,3 +68,13 @@ class Executor(Protocol):
 
 #: Stands for the value of a ``Made`` that was saved by another process and stayed there.
 ABSENT: Final = object()
+
+
+def refusal(asset: AnyAsset) -> str:
+    """Why an asset can't be made in a process, and how to mend it; nothing if it can."""
+    if asset.resources:
+        return (
+            f"{asset.label} takes the resource {asset.resources[0]!r}, which lives in the run's own"
+            " process; use executor='thread', or open it inside the function"
+        )
+    return ""

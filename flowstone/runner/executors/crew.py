@@ -29,8 +29,8 @@ GLANCE_SECONDS = 0.01
 #: Seconds that closing waits for what ends by itself: idle threads, killed processes, coroutines.
 CLOSING_SECONDS = 10.0
 
-#: Ends that are delivered before the loop gets its turn.
-_BATCH = 1_000
+#: Ends that are delivered before the loop gets its turn, and rows theirs to be written.
+_BATCH = 16
 
 
 class Caller(Protocol):
