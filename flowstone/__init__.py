@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flowstone.portal import materialize as materialize
     from flowstone.portal import materialize_async as materialize_async
     from flowstone.portal import plan as plan
+    from flowstone.portal import resume as resume
     from flowstone.portal import why as why
     from flowstone.result import RunResult as RunResult
     from flowstone.targets import graph as graph
@@ -54,6 +55,7 @@ _HOMES = {
     "materialize": "flowstone.portal",
     "materialize_async": "flowstone.portal",
     "plan": "flowstone.portal",
+    "resume": "flowstone.portal",
     "why": "flowstone.portal",
 }
 
@@ -78,6 +80,7 @@ __all__ = [
     "materialize",
     "materialize_async",
     "plan",
+    "resume",
     "why",
 ]
 

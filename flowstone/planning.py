@@ -15,6 +15,7 @@ from flowstone.core.context import Context
 from flowstone.core.decide import Known, draw
 from flowstone.core.garbage import uncollected
 from flowstone.core.plan import Plan, Request
+from flowstone.core.repeat import given
 from flowstone.log import step_logger
 from flowstone.sources import codes
 from flowstone.sources.observe import observe
@@ -63,17 +64,20 @@ def request_of(
     graph = collect(targets, assets, resources, standing)
     left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     names = tuple(chosen(graph, targets, left_out))
+    overrides = config_mapping(config)
+    resolved = configs.resolve(graph, overrides)
     return Request(
         graph=graph,
         targets=names,
         code={},
-        config=configs.resolve(graph, config_mapping(config)),
+        config=resolved,
         partition=None if partition is None else partitions.encode(partition),
         force=_forced(graph, names, force),
         only=only,
         verify=verify,
         accept=frozenset(names if accept else ()),
         now=dt.datetime.now(dt.UTC),
+        given=given(graph, overrides, resolved),
     )
 
 

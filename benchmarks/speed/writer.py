@@ -53,9 +53,11 @@ _STAND = (
     " DO UPDATE SET materialization_id = excluded.materialization_id; "
 )
 STAND_CLAIMED = (
-    "UPDATE flowstone_current c SET materialization_id = n.id, claimed_by = NULL"
-    " FROM unnest('{names}'::text[], '{ids}'::uuid[]) n (name, id)"
-    " WHERE c.asset_name = n.name AND c.partition IS NULL AND c.claimed_by = '{run}'; "
+    "INSERT INTO flowstone_current AS c (asset_name, materialization_id)"
+    " SELECT * FROM unnest('{names}'::text[], '{ids}'::uuid[])"
+    " ON CONFLICT (asset_name, partition) DO UPDATE"
+    " SET materialization_id = excluded.materialization_id,"
+    " claimed_by = nullif(c.claimed_by, '{run}'); "
 )
 FINISH = (
     "UPDATE flowstone_runs SET status = 'success', completed_at = clock_timestamp(),"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: Where each command lives, and what it does in a line; imported when it is called.
 COMMANDS = {
     "run": ("flowstone.cli.run:run", "Make assets, and all they need that is not fresh."),
+    "resume": ("flowstone.cli.resume:resume", "Ask again for what a run was asked for."),
     "plan": ("flowstone.cli.plan:plan", "Say what run would do, and why."),
     "why": ("flowstone.cli.why:why", "Say why an asset would run, or ran, down to the root."),
     "logs": ("flowstone.cli.logs:logs", "Show what the assets of a run printed and logged."),
@@ -39,6 +40,11 @@ COMMANDS = {
 DB_COMMANDS = {
     "status": ("flowstone.cli.db:status", "Say which server it is, and what schema it has."),
     "migrate": ("flowstone.cli.db:migrate", "Bring an older schema up to date."),
+    "check": ("flowstone.cli.integrity:check", "Look whether what is recorded is whole."),
+    "roles": (
+        "flowstone.cli.roles:roles",
+        "Print the SQL of roles for readers, runners and admins.",
+    ),
     "start": ("flowstone.cli.server:start", "Start the embedded server, and say how to connect."),
     "stop": ("flowstone.cli.server:stop", "Stop the embedded server, unless it is in use."),
     "dump": ("flowstone.cli.data:dump", "Write the tables and what is in them as SQL."),

@@ -119,7 +119,7 @@ async def _look(settings: Settings) -> dict[str, Any]:
         "embedded": not settings.database_url,
         "place": describe(conninfo) if settings.database_url else str(settings.home),
         "schema": settings.schema_name,
-        "last_run": last and json.loads(last.model_dump_json(exclude={"config"})),
+        "last_run": last and json.loads(last.model_dump_json(exclude={"config", "request"})),
     }
 
 

@@ -16,12 +16,13 @@ from flowstone.errors import (
     NotFoundError,
     PartitionError,
     ResourceError,
+    ResumeError,
     SelectionError,
     SettingsError,
 )
 from flowstone.telling.words import printable, relative
 
-FAILED, MISTAKEN, UNAVAILABLE, UNMATCHED = 1, 2, 3, 4
+FAILED, MISTAKEN, UNAVAILABLE, UNMATCHED, VIOLATED = 1, 2, 3, 4, 5
 _MISTAKES = (
     AcceptError,
     DefinitionError,
@@ -29,6 +30,7 @@ _MISTAKES = (
     PartitionError,
     HashingError,
     NotFoundError,
+    ResumeError,
     SettingsError,
 )
 

@@ -95,6 +95,7 @@ class Asset(Displayed, Generic[P, R]):
     problems: tuple[DefinitionError, ...] = ()
     policy: Policy = PLAIN
     _original: AnyAsset | None = None
+    _direct: tuple[str, ...] | None = None
     __name__: str
     __qualname__: str
 
@@ -172,7 +173,15 @@ class Asset(Displayed, Generic[P, R]):
     @property
     def depends_on(self) -> list[str]:
         """The names of the direct dependencies in order, once each."""
-        return list(dict.fromkeys([name for _, name in self.edges]))
+        return list(self.direct)
+
+    @property
+    def direct(self) -> tuple[str, ...]:
+        """The same as a tuple, which is made once: runs ask for it at each step."""
+        found = self._direct
+        if found is None:
+            found = self._direct = tuple(dict.fromkeys([name for _, name in self.edges]))
+        return found
 
     @property
     def place(self) -> str:
@@ -274,6 +283,7 @@ class Asset(Displayed, Generic[P, R]):
         )
         bound.config, bound.linked = (), ()
         bound.edges = bound._needs()  # noqa: SLF001 - it is one of us
+        bound._direct = None  # noqa: SLF001 - it is one of us
         bound.resource_versions = versions
         return bound
 

@@ -226,7 +226,7 @@ class AssetGraph(Displayed):
         todo = [self[name].name for name in names]
         needed = set(todo)
         while todo and len(needed) < len(assets):
-            for name in assets[todo.pop()].depends_on:
+            for name in assets[todo.pop()].direct:
                 if name not in needed:
                     needed.add(name)
                     todo.append(name)

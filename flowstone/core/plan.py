@@ -13,6 +13,7 @@ from flowstone.core.config import NO_CONFIG, Config
 from flowstone.core.display import Displayed
 from flowstone.core.ingredients import Ingredients
 from flowstone.core.outside import NOTHING_OBSERVED, Observed
+from flowstone.core.repeat import NOTHING_GIVEN, Given
 from flowstone.errors import UnknownDependencyError
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class Request:
 
     ``force`` names assets to be made whatever is recorded; ``accept`` those whose current version
     is to stand although it differs. ``verify`` asks for fresh steps to be executed and compared.
-    ``now`` is the moment that ages are reckoned from.
+    ``now`` is the moment that ages are reckoned from, ``given`` the config values that it was
+    given.
     """
 
     graph: AssetGraph
@@ -104,6 +106,7 @@ class Request:
     verify: bool = False
     outside: Mapping[str, Observed] = field(default_factory=dict)
     now: dt.datetime | None = None
+    given: Given = NOTHING_GIVEN
 
     def names(self) -> list[str]:
         """The assets the plan has steps for, dependencies first."""
@@ -128,7 +131,7 @@ class Request:
         if not self.only:
             return []
         inside = set(self._names)
-        needed = (need for name in inside for need in self.graph[name].depends_on)
+        needed = (need for name in inside for need in self.graph[name].direct)
         return sorted(set(needed) - inside)
 
 

@@ -126,7 +126,11 @@ class LineageEdge(Record):
 
 
 class Run(Record):
-    """One execution of a plan. ``counts`` says how many steps ended in which way."""
+    """One execution of a plan. ``counts`` says how many steps ended in which way.
+
+    ``request`` is what it was asked for, as ``flowstone.core.repeat`` writes it; None in lists of
+    runs, and for runs that an older Flowstone recorded.
+    """
 
     run_id: str
     status: RunStatus
@@ -137,6 +141,7 @@ class Run(Record):
     executor_node: str | None = None
     started_at: dt.datetime
     completed_at: dt.datetime | None = None
+    request: dict[str, Any] | None = None
 
 
 class Decision(Record):
@@ -156,15 +161,19 @@ class Decision(Record):
 
 
 class Act(Record):
-    """What a person did: who, when, to which asset, and why."""
+    """What a person did: who, when, to which asset (of a run: which, in ``details``), and why.
+
+    ``db_role`` is the role of the database that recorded it, which says so itself.
+    """
 
     at: dt.datetime
     actor: str
-    action: Literal["accept", "invalidate"]
+    action: Literal["accept", "invalidate", "cancel"]
     asset_name: str | None = None
     partition: str | None = None
     reason: str | None = None
     details: dict[str, Any] = Field(default_factory=dict)
+    db_role: str | None = None
 
 
 class StepLog(Record):

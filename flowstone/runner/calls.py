@@ -39,7 +39,7 @@ class Calls:
     def needs(self) -> list[list[int]]:
         """For each step the steps it needs; inputs outside of the plan are none."""
         return [
-            [self.number[name] for name in step.asset.depends_on if name in self.number]
+            [self.number[name] for name in step.asset.direct if name in self.number]
             for step in self._steps
         ]
 

@@ -108,7 +108,6 @@ class Course:
         for number in numbers:
             name = self.steps[number].name
             self.left_out.add(name)
-            self.ledger.unneeded(name)
             self.done(number)
 
     def expect(self, steps: Iterable[Step], takers: int) -> None:
@@ -142,7 +141,8 @@ class Course:
                 self.report.failures[step.name] = failure
 
     def cancel_rest(self) -> None:
-        """Whatever has not ended is cancelled."""
+        """Whatever has not ended is cancelled, and no row stays open."""
         for step in self.plan:
             if self.is_open(step):
                 self.ledger.cancelled(step)
+        self.ledger.close_rest()

@@ -68,7 +68,7 @@ class Ledger:
                 partition=run.partition,
                 run_id=run.run_id,
                 executor_node=run.executor_node,
-                upstream_assets=list(asset.depends_on),
+                upstream_assets=asset.depends_on,
                 code_version=step.code.version,
                 code=step.code,
                 metadata=asset.metadata,
@@ -162,16 +162,18 @@ class Ledger:
             self._journal.note(decided(self._run, name, kind, made, causes))
 
     def reused(self, name: str, detail: str) -> None:
-        """The step ends with the version that stands in for it."""
-        self.unneeded(name)
+        """The step ends with the version that stands in for it.
+
+        Its row, if it was expected to run, stays open: the value may turn out to be lost.
+        """
         self._end(StepFinished(self._run.run_id, name, "reused", detail=detail))
 
-    def unneeded(self, name: str) -> None:
-        """The step is not made: its row, if it was expected to run, is closed."""
-        draft = self._drafts.get(name)
-        if draft is not None and draft.status in OPEN:
-            draft.status, draft.error_message = "cancelled", "another run has made the same"
-            self._close(draft)
+    def close_rest(self) -> None:
+        """The rows of steps that were expected to run and were not made are closed."""
+        for draft in self._drafts.values():
+            if draft.status in OPEN:
+                draft.status, draft.error_message = "cancelled", "another run has made the same"
+                self._close(draft)
 
     def comparing(self, step: Step) -> None:
         """A fresh step's function is about to be called, to compare what it makes."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from flowstone.core.records import Draft, Materialization, Run
+from flowstone.core.repeat import recorded as recorded_request
 from flowstone.runner.ledger import now
 
 if TYPE_CHECKING:
@@ -64,4 +65,5 @@ def new_run(plan: Plan, run_id: str) -> Run:
         config=config,
         executor_node=f"{platform.node()}:{os.getpid()}",
         started_at=now(),
+        request=recorded_request(plan.request),
     )

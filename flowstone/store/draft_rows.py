@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from flowstone.core.text import METADATA_ITEMS, cap, clean, jsonable
+from flowstone.core.text import cap, clean, jsonable
 from flowstone.store.copytext import array, binary, document, moment
 from flowstone.store.run_queries import CHANGING
 
@@ -82,7 +82,7 @@ def _value(pointer: ValuePointer) -> Row:
 
 def _metadata(draft: Draft) -> str:
     """What somebody wrote in a definition, or added while it ran: anything, and of any size."""
-    return document(jsonable(draft.metadata, METADATA_ITEMS)) if draft.metadata else "{}"
+    return document(jsonable(draft.metadata)) if draft.metadata else "{}"
 
 
 def _causes(causes: list[dict[str, Any]]) -> str:

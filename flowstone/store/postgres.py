@@ -299,15 +299,20 @@ class PostgresStore:
             return any(row.values())
         raise lost(run_id)
 
-    async def cancel_run(self, run_id: str) -> None:
+    async def settled_run(self, run_id: str) -> Run:
+        await self._link.transact(self._claims.close_dead_runs)
+        return await self.get_run(run_id)
+
+    async def cancel_run(self, run_id: str, acts: Sequence[Act] = ()) -> None:
         async def act(conn: AsyncConnection[Any]) -> int:
             await self._claims.close_dead_runs(conn)
             asked = await conn.execute(self._queries.ask_to_stop, [run_id])
             if asked.rowcount:
                 await conn.execute(self._queries.tell_to_stop, [run_id])
+                await self._note(conn, acts)
             return asked.rowcount
 
-        if not await self._link.transact(act):
+        if not await self._link.transact(act, once=True):
             run = await self.get_run(run_id)
             raise RunEndedError(f"run {run_id} is over: {run.status}")
 
@@ -429,6 +434,7 @@ def _run_values(run: Run) -> list[Any]:
         run.executor_node,
         run.started_at,
         run.completed_at,
+        run.request and Jsonb(run.request),
     ]
 
 

@@ -201,7 +201,7 @@ class Queries:
 
     @cached_property
     def get_run(self) -> bytes:
-        return self._compose("SELECT {run_columns} FROM {runs} WHERE run_id = %s")
+        return self._compose("SELECT {run_columns}, request FROM {runs} WHERE run_id = %s")
 
     @cached_property
     def list_runs(self) -> bytes:
@@ -263,7 +263,7 @@ class Queries:
 
     def acts(self, partition: str | None) -> bytes:
         return self._compose(
-            "SELECT at, actor, action, asset_name, partition, reason, details FROM {audit}"
+            "SELECT at, actor, action, asset_name, partition, reason, details, db_role FROM {audit}"
             " WHERE asset_name = %s AND {of_partition} ORDER BY at, id",
             partition,
         )

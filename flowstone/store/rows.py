@@ -183,7 +183,7 @@ def undecisive() -> dict[str, Any]:
 
 def run(row: dict[str, Any]) -> Run:
     """A run from its columns."""
-    return Run.trusted(row)
+    return Run.trusted({"request": None} | row)
 
 
 def edge(row: dict[str, Any]) -> LineageEdge:

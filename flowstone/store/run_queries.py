@@ -58,7 +58,8 @@ class RunQueries(Queries):
     @cached_property
     def insert_run(self) -> bytes:
         return self._compose(
-            "INSERT INTO {runs} ({run_columns}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            "INSERT INTO {runs} ({run_columns}, request)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         )
 
     @cached_property

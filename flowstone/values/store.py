@@ -150,7 +150,10 @@ class ValueStore:
         if pointer.is_path:
             return paths.checked(pointer, Remembered(_NOWHERE))
         if not self._may_decode(pointer):
-            raise ValueLostError("the value was pickled, and pickle is off")
+            raise ValueLostError(
+                "the value was pickled, and pickle is off; allow it (FLOWSTONE_PICKLE=1) if you"
+                " trust whoever can write the database and the value store"
+            )
         if pointer.inline is None and codecs.is_streamed(pointer.codec):
             with self._files.open(pointer.content_digest, pointer.size) as file:
                 return self._decoded(pointer, file, annotation)
@@ -177,6 +180,26 @@ class ValueStore:
         there = [self._is_present(pointer, remembered) for pointer in pointers]
         remembered.save()
         return there
+
+    def damage(self, pointer: ValuePointer) -> str:
+        """What is wrong with the stored bytes of a value, empty if nothing is.
+
+        They are read whole, and not decoded. Of files that are themselves the asset and of what
+        an IO manager keeps nothing is said.
+
+        Raises ValueStoreError if the disk can't be read.
+        """
+        if pointer.location is not None:
+            return ""
+        try:
+            if pointer.inline is not None:
+                self._checked_bytes(pointer)
+            else:
+                with self._files.open(pointer.content_digest, pointer.size):
+                    pass
+        except ValueLostError as error:
+            return str(error)
+        return ""
 
     def _is_present(self, pointer: ValuePointer, remembered: Remembered) -> bool:
         if pointer.is_path:

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from flowstone.runner.events import Event
     from flowstone.store.base import MaterializationStore
     from flowstone.store.embedded import EmbeddedServer
+    from flowstone.store.integrity import Finding
 
 #: Opens a connection: what it leaves is there for the next one.
 Opening: TypeAlias = "Callable[[Path], contextlib.AbstractAsyncContextManager[Flowstone]]"
@@ -614,3 +615,10 @@ def test_any_history_over_postgres(postgres_18: EmbeddedServer) -> None:
             super().__init__(lambda home: Flowstone(database_url=database, home=home))
 
     run_state_machine_as_test(OverPostgres, settings=_settings(8, 15))
+    assert anyio.run(_broken, database) == []
+
+
+async def _broken(database: str) -> list[Finding]:
+    """What is wrong with the rows; the values went with each history's folder."""
+    async with Flowstone(database_url=database) as opened:
+        return [each for each in await opened.check_database(values=False) if not each.ok]

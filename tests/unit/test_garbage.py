@@ -33,14 +33,16 @@ def test_collections_are_afterwards_as_they_were(was: bool) -> None:
         (gc.enable if before else gc.disable)()
 
 
+def frozen_by_import(first: str = "") -> int:
+    """How many objects the import of what a user needs has put out of the collector's sight."""
+    count = "gc.get_freeze_count()"
+    before = f"import gc; {first or None}; was = {count}"
+    return int(printed(f"{before}; import flowstone; flowstone.asset; print({count} - was)"))
+
+
 def test_in_a_young_process_nobody_looks_at_what_was_imported_again() -> None:
-    assert (
-        int(printed("import flowstone, gc; flowstone.asset; print(gc.get_freeze_count())")) > 1_000
-    )
+    assert frozen_by_import() > 1_000
 
 
 def test_objects_of_an_older_process_are_left_to_the_collector() -> None:
-    code = (
-        "import gc; gc.collect(); import flowstone; flowstone.asset; print(gc.get_freeze_count())"
-    )
-    assert printed(code) == "0"
+    assert frozen_by_import("gc.collect()") == 0
