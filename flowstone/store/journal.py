@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 from psycopg import errors as pg
 
 from flowstone.errors import StoreError
-from flowstone.store.exchange import Exchange
 from flowstone.store.faults import lost
-from flowstone.store.link import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +45,7 @@ class PostgresJournal:
         logs: Sequence[StepLog] = (),
     ) -> None:
         """Write one batch, once; asked again for one that may have failed, the same is meant."""
-
-        async def attempt() -> int:
-            return await self._write(drafts, decisions, logs)
-
-        self._number = await self._link.insist(attempt)
+        await self._link.insist(lambda: self._write(drafts, decisions, logs))
         self._recording.mark(drafts)
 
     async def _write(
@@ -62,10 +56,7 @@ class PostgresJournal:
         number = self._number + 1
         turn = {"run": self._run_id, "number": number}
         try:
-            async with self._link.connection() as conn:
-                exchange = Exchange(conn)
-                exchange.begin()
-                exchange.say(LIMITS)
+            async with self._link.exchange() as exchange:
                 exchange.say(self._queries.next_batch, turn)
                 await self._recording.record(exchange, self._run_id, drafts, decisions, logs)
         except pg.DivisionByZero:

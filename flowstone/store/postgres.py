@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from psycopg import errors as pg
 from psycopg.rows import dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
@@ -21,17 +22,17 @@ from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.claims import Claims
 from flowstone.store.copytext import array
-from flowstone.store.exchange import Exchange
 from flowstone.store.faults import lost
 from flowstone.store.heart import PostgresHeart, StillHeart, ticking
 from flowstone.store.journal import PostgresJournal
 from flowstone.store.process import here
+from flowstone.store.queries import RUNS_TABLE
 from flowstone.store.recording import Recording
 from flowstone.store.run_queries import RunQueries
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from psycopg import AsyncConnection
     from psycopg.sql import Composed
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from flowstone.core.status import Status
     from flowstone.store.base import Definitions, Heart, Told
     from flowstone.store.link import Link
+
+
+T = TypeVar("T")
 
 
 class PostgresStore:
@@ -196,14 +200,18 @@ class PostgresStore:
         decisions: Sequence[Decision] = (),
         acts: Sequence[Act] = (),
     ) -> None:
-        async def act(conn: AsyncConnection[Any]) -> None:
-            if await self._opens(conn, run):
-                await self._recording.record(Exchange(conn), run.run_id, drafts, decisions)
-                await self._note(conn, acts)
-            elif not await self._is_recorded(conn, run):
-                raise StoreError(f"there is a run {run.run_id} already")
+        async def attempt() -> None:
+            async with self._link.exchange() as exchange:
+                exchange.say(self._queries.insert_run, _run_values(run))
+                await self._recording.record(exchange, run.run_id, drafts, decisions)
+                await self._note(exchange.conn, acts)
 
-        await self._link.transact(act)
+        async def again() -> None:
+            async with self._link.connection() as conn:
+                if not await self._is_recorded(conn, run):
+                    raise StoreError(f"there is a run {run.run_id} already")
+
+        await self._link.insist(_once(attempt, again))
         self._recording.mark(drafts)
 
     async def start_run(
@@ -216,26 +224,27 @@ class PostgresStore:
         asked = ticking()
         run_id, partition = run.run_id, run.partition
 
-        async def act(conn: AsyncConnection[Any]) -> list[Claim]:
-            exchange = Exchange(conn)
-            suspects = self._claims.suspects(exchange, run_id)
-            opened = exchange.say(self._queries.insert_run, _run_values(run))
-            await exchange.over()
-            exchange = Exchange(conn)
-            if opened.count:
+        async def attempt() -> list[Claim]:
+            async with self._link.exchange() as exchange:
+                suspects = self._claims.suspects(exchange, run_id)
+                exchange.say(self._queries.insert_run, _run_values(run))
                 self._claims.take_lease(exchange, run_id, run.executor_node or "")
-            else:
-                await self._claims.keep_lease(conn, run_id)
-            if claims and decisions:
-                names = {*claims, *(each.asset_name for each in decisions)}
-                self._claims.lock(exchange, names, partition)
-            asked_for = self._claims.ask(exchange, run_id, claims, partition, [run_id])
-            written = (drafts, decisions) if opened.count else ()
-            await self._recording.record(exchange, run_id, *(written or ((),)))
-            await self._claims.close(conn, suspects, run_id)
-            return await self._claims.answered(conn, run_id, claims, partition, asked_for)
+                if claims and decisions:
+                    names = {*claims, *(each.asset_name for each in decisions)}
+                    self._claims.lock(exchange, names, partition)
+                asked_for = self._claims.ask(exchange, run_id, claims, partition, [run_id])
+                await self._recording.record(exchange, run_id, drafts, decisions)
+                conn = exchange.conn
+                await self._claims.close(conn, suspects, run_id)
+                return await self._claims.answered(conn, run_id, claims, partition, asked_for)
 
-        granted = await self._link.transact(act)
+        async def again() -> list[Claim]:
+            async with self._link.exchange() as exchange:
+                await exchange.over()
+                await self._claims.keep_lease(exchange.conn, run_id)
+                return await self._claims.claim(exchange.conn, run_id, claims, partition)
+
+        granted = await self._link.insist(_once(attempt, again))
         self._recording.mark(drafts)
         self._started[run_id] = asked
         here.began(run_id)
@@ -303,7 +312,7 @@ class PostgresStore:
                 await self._note(conn, acts)
             return asked.rowcount
 
-        if not await self._link.transact(act):
+        if not await self._link.transact(act, once=True):
             run = await self.get_run(run_id)
             raise RunEndedError(f"run {run_id} is over: {run.status}")
 
@@ -334,10 +343,6 @@ class PostgresStore:
         self._recording.pooled.discard(run.run_id)
         if not finished:
             raise lost(run.run_id)
-
-    async def _opens(self, conn: AsyncConnection[Any], run: Run) -> bool:
-        """Insert the run's row; False if there is one, from a transaction whose answer was lost."""
-        return bool((await conn.execute(self._queries.insert_run, _run_values(run))).rowcount)
 
     async def _is_recorded(self, conn: AsyncConnection[Any], run: Run) -> bool:
         """Whether the run's end is recorded, by a transaction whose answer was lost."""
@@ -431,6 +436,22 @@ def _run_values(run: Run) -> list[Any]:
         run.completed_at,
         run.request and Jsonb(run.request),
     ]
+
+
+def _once(
+    attempt: Callable[[], Awaitable[T]], again: Callable[[], Awaitable[T]]
+) -> Callable[[], Awaitable[T]]:
+    """``attempt``, or ``again`` if there is such a run: the answer to that attempt was lost."""
+
+    async def once() -> T:
+        try:
+            return await attempt()
+        except pg.UniqueViolation as error:
+            if error.diag.table_name != RUNS_TABLE:
+                raise
+        return await again()
+
+    return once
 
 
 def _given(partition: str | None) -> list[str]:

@@ -57,11 +57,9 @@ class RunQueries(Queries):
 
     @cached_property
     def insert_run(self) -> bytes:
-        """Inserts nothing if there is such a run, once the transaction that made it is over."""
         return self._compose(
             "INSERT INTO {runs} ({run_columns}, request)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (run_id) DO NOTHING"
         )
 
     @cached_property
