@@ -176,7 +176,7 @@ def combine_three(tag: str, first: str, second: str) -> str:
     try:
         heads = _HEADS[len(tag)], _HEADS[len(first)], _HEADS[len(second)]
         raw = f"{heads[0]}{tag}{heads[1]}{first}{heads[2]}{second}".encode("ascii")
-    except (KeyError, UnicodeEncodeError):
+    except (IndexError, UnicodeEncodeError):
         return combine_texts([tag, first, second])
     hasher = _new_parts()
     hasher.update(raw)

@@ -50,7 +50,7 @@ class PostgresJournal:
 
     async def _write(
         self, drafts: Sequence[Draft], decisions: Sequence[Decision], logs: Sequence[StepLog]
-    ) -> int:
+    ) -> None:
         if self._number is None:
             self._number = await self._written()
         number = self._number + 1
@@ -61,7 +61,7 @@ class PostgresJournal:
                 await self._recording.record(exchange, self._run_id, drafts, decisions, logs)
         except pg.DivisionByZero:
             await self._expect(number)
-        return number
+        self._number = number
 
     async def _expect(self, number: int) -> None:
         """Make sure that a batch whose turn it is not is in already."""
