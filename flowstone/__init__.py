@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flowstone.core.garbage import importing
+
 if TYPE_CHECKING:
     from flowstone.api import Flowstone as Flowstone
     from flowstone.core.annotations import From as From
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from flowstone.portal import materialize as materialize
     from flowstone.portal import materialize_async as materialize_async
     from flowstone.portal import plan as plan
+    from flowstone.portal import resume as resume
     from flowstone.portal import why as why
     from flowstone.result import RunResult as RunResult
     from flowstone.targets import graph as graph
@@ -52,6 +55,7 @@ _HOMES = {
     "materialize": "flowstone.portal",
     "materialize_async": "flowstone.portal",
     "plan": "flowstone.portal",
+    "resume": "flowstone.portal",
     "why": "flowstone.portal",
 }
 
@@ -76,6 +80,7 @@ __all__ = [
     "materialize",
     "materialize_async",
     "plan",
+    "resume",
     "why",
 ]
 
@@ -86,7 +91,8 @@ def __getattr__(name: str) -> Any:
     except KeyError:
         msg = f"module 'flowstone' has no attribute {name!r}"
         raise AttributeError(msg) from None
-    value = getattr(import_module(home), name)
+    with importing():
+        value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

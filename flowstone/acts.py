@@ -57,6 +57,17 @@ def act(
     )
 
 
+def cancelling(actor: str, run_id: str, reason: str | None = None) -> Act:
+    """An entry of the audit: somebody asks a run to stop, now."""
+    return Act(
+        at=dt.datetime.now(dt.UTC),
+        actor=actor,
+        action="cancel",
+        reason=reason,
+        details={"run_id": run_id},
+    )
+
+
 async def accepted(plan: Plan, store: MaterializationStore, actor: str, reason: str) -> list[str]:
     """Record that the current versions of the plan's targets stand; the names that were not fresh.
 
@@ -137,7 +148,7 @@ def _draft(
         partition=run.partition,
         run_id=run.run_id,
         executor_node=run.executor_node,
-        upstream_assets=list(step.asset.depends_on),
+        upstream_assets=step.asset.depends_on,
         status="success",
         started_at=run.started_at,
         completed_at=run.completed_at,

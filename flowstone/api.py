@@ -6,17 +6,18 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from flowstone.acts import accepted, act, who
+from flowstone.acts import accepted, act, cancelling, who
 from flowstone.checking import check_database
 from flowstone.core import partition as partitions
 from flowstone.errors import StoreError
 from flowstone.explain import next_run, recorded_run
 from flowstone.planning import planned, request_of
+from flowstone.resuming import resumed
 from flowstone.running import carry_out
 from flowstone.settings import Settings
 from flowstone.sources import class_code
 from flowstone.store.connect import open_store
-from flowstone.targets import chosen, collect
+from flowstone.targets import chosen, collect, config_mapping
 from flowstone.values import DEFAULT, Keeper, ValueStore, manager_of
 
 if TYPE_CHECKING:
@@ -216,6 +217,65 @@ class Flowstone:
         )
         return await self.carry_out(plan, partition=partition, io=io, **options)
 
+    async def resume(
+        self,
+        run: str,
+        *,
+        assets: Assets | None = None,
+        config: Mapping[str, Any] | None = None,
+        resources: Providers | None = None,
+        io: IOManager | str | None = DEFAULT,
+        **options: Unpack[RunOptions],
+    ) -> RunResult:
+        """Ask again for what a recorded run was asked for, as a new run.
+
+        Targets, partition, config values and what was forced, if it was not made, are those of
+        then; code, defaults and what lies outside are those of now. What is recorded is reused.
+
+        Args:
+            run: the id of a run that has ended, or whose process is gone.
+            assets: where names are looked up, as for ``materialize``.
+            config: values that were not recorded, such as secrets, or are to be others.
+            resources: providers, as for ``materialize``.
+            io: as for ``materialize``.
+            options: as for ``materialize``.
+
+        Raises:
+            NotFoundError: if there is no such run.
+            ResumeError: if it is alive, does not say what it was asked for, or was given secrets
+                that are not given again.
+            Exception: what ``materialize`` raises.
+        """
+        plan, partition = await self.plan_again(
+            run, assets=assets, config=config, resources=resources, io=io
+        )
+        return await self.carry_out(plan, partition=partition, io=io, **options)
+
+    async def plan_again(
+        self,
+        run: str,
+        *,
+        assets: Assets | None = None,
+        config: Mapping[str, Any] | None = None,
+        resources: Providers | None = None,
+        io: IOManager | str | None = DEFAULT,
+    ) -> tuple[Plan, object | None]:
+        """What ``resume`` would do with the same arguments; the plan, and the partition of it."""
+        asked = await resumed(run, config_mapping(config), self.store)
+        partition = None if asked.partition is None else partitions.decode(asked.partition)
+        plan = await self.plan(
+            *asked.targets,
+            assets=assets,
+            config=asked.config,
+            resources=resources,
+            partition=partition,
+            force=asked.force,
+            only=asked.only,
+            verify=asked.verify,
+            io=io,
+        )
+        return plan, partition
+
     async def carry_out(
         self,
         plan: Plan,
@@ -355,6 +415,24 @@ class Flowstone:
         acts = [act(actor or who(), "invalidate", each, key, reason) for each in recorded]
         found = await self.store.invalidate(recorded, key, acts)
         return [name for name, former in known.items() if not found.keys().isdisjoint(former)]
+
+    async def cancel(
+        self, run: str, *, reason: str | None = None, actor: str | None = None
+    ) -> None:
+        """Ask a run to stop, wherever it runs; what it has made stays recorded.
+
+        A run whose process is gone is closed.
+
+        Args:
+            run: the id of the run.
+            reason: why; it is recorded in the audit.
+            actor: who does so; the user of this process when left out.
+
+        Raises:
+            NotFoundError: if there is no such run.
+            RunEndedError: if it is over.
+        """
+        await self.store.cancel_run(run, [cancelling(actor or who(), run, reason)])
 
     async def check_database(self, *, values: bool = True) -> list[Finding]:
         """Whether what is recorded is whole: a finding for each invariant, in their order.

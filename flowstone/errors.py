@@ -19,6 +19,7 @@ FlowstoneError
 ├── SettingsError                a setting that is unknown or invalid
 ├── ReturnTypeError              a function returned what its annotation denies
 ├── AcceptError                  an asset whose current version can't be accepted
+├── ResumeError                  a run that can't be asked for again
 ├── ResourceError                a resource that can't be opened or closed
 ├── RunFailedError               at least one asset of a run failed
 ├── OutputsError                 a function returned something else than its outputs
@@ -148,6 +149,10 @@ class ReturnTypeError(FlowstoneError):
 
 class AcceptError(FlowstoneError):
     """An asset whose current version can't stand for the code, inputs and config of now."""
+
+
+class ResumeError(FlowstoneError):
+    """A run that is alive, or that does not say enough to be asked for again."""
 
 
 class ResourceError(FlowstoneError):

@@ -1,7 +1,8 @@
 """Logs: structlog, for people on a terminal or as JSON; always to stderr.
 
 What a step logs is also given to whoever keeps it (``keeping``), with its level and without
-colours.
+colours. structlog is imported when a logger is wanted: it takes as long as the database driver,
+and most runs log nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import contextlib
 import logging
 import sys
 from contextvars import ContextVar
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-import structlog
 
 from flowstone.core.config import MASK, is_secret, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
+    from types import ModuleType
 
     from flowstone.core.context import Logger
 
@@ -46,10 +47,15 @@ def unkept() -> Iterator[None]:
         keeping.reset(token)
 
 
+def _structlog() -> ModuleType:
+    return import_module("structlog")
+
+
 def configure(
     form: Literal["human", "json"] = "human", level: Literal["debug", "info", "warning"] = "info"
 ) -> None:
     """Set structlog up for a program of ours; a library's user configures it instead."""
+    structlog = _structlog()
     structlog.configure(
         processors=_processors(form),
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -63,6 +69,7 @@ def step_logger(run_id: str, asset: str, partition: str | None) -> Logger:
     bound = {"run_id": run_id, "asset": asset} if asset else {"run_id": run_id}
     if partition is not None:
         bound["partition"] = partition
+    structlog = _structlog()
     if structlog.is_configured():
         base = structlog.get_logger("flowstone")
     else:  # structlog's own default is stdout, which belongs to results
@@ -73,6 +80,7 @@ def step_logger(run_id: str, asset: str, partition: str | None) -> Logger:
 
 def _processors(form: Literal["human", "json"]) -> list[Any]:
     """From the event to the line; secrets are gone before anybody sees them."""
+    structlog = _structlog()
     found: list[Any] = [
         structlog.contextvars.merge_contextvars,
         _masked,
@@ -110,7 +118,9 @@ def _told(event: MutableMapping[str, Any]) -> str:
     fields = {name: value for name, value in event.items() if name not in _KNOWN}
     words = [str(event.get("event", "")), *(f"{name}={value!r}" for name, value in fields.items())]
     error = event.get("exc_info")
-    trace = structlog.processors.format_exc_info(None, "", {"exc_info": error}) if error else {}
+    if not error:
+        return " ".join(words)
+    trace = _structlog().processors.format_exc_info(None, "", {"exc_info": error})
     return "\n".join([" ".join(words), *map(str, trace.values())])
 
 

@@ -6,14 +6,16 @@ import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from anyio import to_thread
+from anyio import create_task_group, to_thread
 
 from flowstone.core import config as configs
 from flowstone.core import partition as partitions
 from flowstone.core.changes import with_definitions
 from flowstone.core.context import Context
 from flowstone.core.decide import Known, draw
+from flowstone.core.garbage import uncollected
 from flowstone.core.plan import Plan, Request
+from flowstone.core.repeat import given
 from flowstone.log import step_logger
 from flowstone.sources import codes
 from flowstone.sources.observe import observe
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flowstone.core.asset import AnyAsset
+    from flowstone.core.code import Code
     from flowstone.core.dag import AssetGraph
     from flowstone.core.records import Materialization
     from flowstone.core.resources import Providers
@@ -61,17 +64,20 @@ def request_of(
     graph = collect(targets, assets, resources, standing)
     left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     names = tuple(chosen(graph, targets, left_out))
+    overrides = config_mapping(config)
+    resolved = configs.resolve(graph, overrides)
     return Request(
         graph=graph,
         targets=names,
         code={},
-        config=configs.resolve(graph, config_mapping(config)),
+        config=resolved,
         partition=None if partition is None else partitions.encode(partition),
         force=_forced(graph, names, force),
         only=only,
         verify=verify,
         accept=frozenset(names if accept else ()),
         now=dt.datetime.now(dt.UTC),
+        given=given(graph, overrides, resolved),
     )
 
 
@@ -100,14 +106,33 @@ async def planned(
         logger = step_logger("", asset.name, request.partition)
         return Context("", asset.name, logger, partition)
 
-    code = await to_thread.run_sync(codes, assets, cache / "code")
+    code, current = await _read(request, assets, store, cache / "code")
     outside = await observe(assets, request.config, context=context, cache=cache)
     request = replace(request, code=code, outside=outside)
-    assets += [request.graph[name] for name in request.inputs()]
-    current = await store.current(_names(assets), request.partition)
     known = Known(current, unread={made.id for made in current.values()})
     plan = await _decided(request, known, store, values)
     return await _explained(plan, store)
+
+
+async def _read(
+    request: Request, assets: Sequence[AnyAsset], store: MaterializationStore, cache: Path
+) -> tuple[dict[str, Code], dict[str, Materialization]]:
+    """The code of the assets, and the current versions; read at the same time."""
+    names = _names([*assets, *map(request.graph.__getitem__, request.inputs())])
+    current: dict[str, Materialization] = {}
+
+    async def ask() -> None:
+        current.update(await store.current(names, request.partition))
+
+    try:
+        async with create_task_group() as group:
+            group.start_soon(ask)
+            code = await to_thread.run_sync(codes, assets, cache)
+    except BaseExceptionGroup as errors:
+        first = errors.exceptions[0]
+    else:
+        return code, current
+    raise first
 
 
 def _names(assets: Iterable[Any]) -> list[str]:
@@ -120,7 +145,8 @@ async def _decided(
 ) -> Plan:
     looked: set[uuid.UUID] = set()
     while True:
-        drawn = draw(request, known)
+        with uncollected():
+            drawn = draw(request, known)
         if drawn.wanted:
             found = await store.history(drawn.wanted, request.partition)
             known.history |= {each: found.get(each) for each in drawn.wanted}

@@ -276,6 +276,9 @@ materialize = _blocking(Flowstone.materialize, is_run=True)
 materialize_async = _awaiting(Flowstone.materialize)
 """``materialize`` for coroutines: the same engine, awaited."""
 
+resume = _blocking(Flowstone.resume, is_run=True)
+"""Ask again for what a recorded run was asked for."""
+
 plan = _blocking(Flowstone.plan)
 """What ``materialize`` would do with the same arguments, and why; nothing runs."""
 

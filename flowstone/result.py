@@ -44,7 +44,9 @@ class RunResult(Displayed):
         self.plan = plan
         self.run = report.run
         self.statuses: dict[str, Ending] = {
-            step.name: report.endings[step.name] for step in plan if step.name in report.endings
+            name: report.endings[name]
+            for step in plan
+            if (name := step.asset.name) in report.endings
         }
         self.failures = report.failures
         self.unclosed = report.unclosed

@@ -13,7 +13,7 @@ from flowstone.ids import run_id as new_run_id
 from flowstone.log import step_logger
 from flowstone.result import RunResult, not_closed, run_failed
 from flowstone.runner.events import DatabaseAway, Listening, LoopBlocked, StepWaiting
-from flowstone.runner.executors.processes import refusal
+from flowstone.runner.executors.base import refusal
 from flowstone.runner.hooks import Hooks, OfCall
 from flowstone.runner.run import Tools, execute
 from flowstone.runner.stopping import Stop
@@ -195,4 +195,4 @@ async def _read_values(plan: Plan, report: Report, store: MaterializationStore) 
     others = [version for name, version in report.versions.items() if name not in targets]
     asked = [report.versions[name] for name in plan.targets if name in report.versions]
     asked += others if len(others) <= _FEW_VALUES else []
-    await read_inline(asked, store)
+    await read_inline(asked, store.inline_values)

@@ -35,7 +35,7 @@ class Settings(BaseModel):
     per time.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     # Not shown: it may hold a password.
     database_url: str | None = Field(default=None, repr=False)
@@ -66,7 +66,7 @@ class Settings(BaseModel):
         try:
             values["home"] = home = _folder(values.get("home", ".flowstone"), root)
             values["values"] = _folder(values.get("values") or f"{home}/values", root)
-            return cls(**values)
+            return cls.model_construct(**values) if _is_plain(values) else cls(**values)
         except ValidationError as error:
             raise _invalid(error, merged) from None
 
@@ -94,6 +94,8 @@ VARIABLES = {
     "database_patience": "FLOWSTONE_DATABASE_PATIENCE",
     "pools": "FLOWSTONE_POOLS",
 }
+_FOLDERS = {"home", "values"}
+_TEXTS = {*_FOLDERS, "database_url", "schema_name", "io"}
 _FIELDS = {name: "schema_name" if name == "schema" else name for name in VARIABLES}
 
 
@@ -131,6 +133,12 @@ def _project() -> tuple[Path, dict[str, Any]]:
         raise SettingsError(msg) from None
     table = document.get("tool", {}).get("flowstone", {})
     return root, table if isinstance(table, dict) else {}
+
+
+def _is_plain(values: Mapping[str, Any]) -> bool:
+    """Whether nothing has to be read or refused: pydantic takes long to get ready for that."""
+    kinds = ((value, Path if name in _FOLDERS else str) for name, value in values.items())
+    return values.keys() <= _TEXTS and all(isinstance(value, kind) for value, kind in kinds)
 
 
 def _folder(given: Any, root: Path) -> Any:

@@ -25,8 +25,9 @@ class OneConnection:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """The connection."""
-        yield self._conn
+        """The connection, in a savepoint if it is in a transaction."""
+        async with self._conn.transaction():
+            yield self._conn
 
     async def drain(self) -> None:
         """Nothing: what would be lost with it can't be had again."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.speed.graphs import Graph
 
 _SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
-_HISTORY = "runs, leases, materializations, lineage, current, decisions, audit"
+_HISTORY = "runs, leases, materializations, lineage, current, decisions"
 _CODE = "code, definitions"
 
 _INCOMPLETE = """

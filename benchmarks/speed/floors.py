@@ -14,10 +14,10 @@ import rustworkx as rx
 
 from benchmarks.speed import rows
 from benchmarks.speed.graphs import below, dependents, sources
-from benchmarks.speed.writer import Writer
+from benchmarks.speed.writer import FINISH, HOLD, STAND_CLAIMED, START, Writer, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from benchmarks.speed.graphs import Graph
 
@@ -196,22 +196,42 @@ def copied(url: str, graph: Graph) -> float:
         made[name] = rows.success(it, upstream, 1, now)
     every = list(made.values())
     batches = [every[at : at + COPY_COMMIT] for at in range(0, len(every), COPY_COMMIT)]
-    texts = [
-        (
-            (rows.COPY_ROWS, "".join(each.row for each in batch)),
-            (rows.COPY_EDGES, "".join(each.edges for each in batch)),
-            (rows.COPY_CURRENT, "".join(f"{each.name}\t{each.id}\n" for each in batch)),
-        )
-        for batch in batches
-    ]
-    with psycopg.connect(url, autocommit=True) as conn:
+    texts = [_texts(batch, run) for batch in batches]
+    start = filled(START, run)
+    claims = "".join(f"{name}\t{run}\t1\n" for name in sorted(graph))
+    finish = filled(FINISH + "COMMIT", run, count=len(every))
+    with psycopg.connect(url, autocommit=True) as conn, conn.cursor() as cursor:
         begun = time.perf_counter()
-        for batch_texts in texts:
-            with conn.transaction(), conn.cursor() as cursor:
-                for statement, text in batch_texts:
-                    with cursor.copy(statement.encode()) as copy:
-                        copy.write(text)
+        cursor.execute(start)
+        _copy(cursor, rows.COPY_CLAIMS, claims)
+        for row_text, edge_text, stand in texts:
+            cursor.execute(b"COMMIT; " + filled(HOLD, run))
+            _copy(cursor, rows.COPY_ROWS, row_text)
+            _copy(cursor, rows.COPY_EDGES, edge_text)
+            cursor.execute(stand)
+        cursor.execute(finish)
         return time.perf_counter() - begun
+
+
+def _texts(batch: Sequence[rows.Made], run: str) -> tuple[str, str, bytes]:
+    """Rows and edges for COPY, and the statement that lets the rows be current."""
+    names, ids = rows.arrays((made.name, made.id) for made in sorted(batch, key=_name))
+    stand = filled(STAND_CLAIMED, run, names=names, ids=ids)
+    return "".join(made.row for made in batch), "".join(map(_edges, batch)), stand
+
+
+def _edges(made: rows.Made) -> str:
+    columns = [column.split(",") for column in made.edges or ()]
+    return "".join("\t".join(edge) + "\n" for edge in zip(*columns, strict=True))
+
+
+def _name(made: rows.Made) -> str:
+    return made.name
+
+
+def _copy(cursor: psycopg.Cursor[Any], statement: str, text: str) -> None:
+    with cursor.copy(statement.encode()) as copy:
+        copy.write(text)
 
 
 def read(url: str, graph: Graph) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 NODE = f"bench:{os.getpid()}"
 
@@ -27,7 +27,7 @@ COLUMNS = (
 )
 COPY_ROWS = f"COPY flowstone_materializations ({COLUMNS}) FROM STDIN"
 COPY_EDGES = "COPY flowstone_lineage (materialization_id, upstream_id, parameter) FROM STDIN"
-COPY_CURRENT = "COPY flowstone_current (asset_name, materialization_id) FROM STDIN"
+COPY_CLAIMS = "COPY flowstone_current (asset_name, claimed_by, fence) FROM STDIN"
 
 
 @dataclass(slots=True)
@@ -44,16 +44,17 @@ class Begun:
 
 @dataclass(slots=True)
 class Made:
-    """What was made: its data version, and the texts of its row and edges.
+    """What was made: its data version, and the text of its row.
 
-    ``changes`` are the columns that a row gets which was recorded when it was begun.
+    ``edges`` are the columns of its edges, each with commas between; ``changes`` are the columns
+    that a row gets which was recorded when it was begun.
     """
 
     name: str
     id: str
     data_version: str
     row: str = ""
-    edges: str = ""
+    edges: tuple[str, str, str] | None = None
     changes: tuple[object, ...] = ()
 
 
@@ -94,10 +95,18 @@ def success(it: Begun, upstream: Sequence[Made], value: object, ended: float) ->
         f'\t{data_version}\t{inputs}\t[{{"kind": "never_made"}}]\tjson\t{len(kept)}\t{content}'
         f"\t\\\\x{kept.encode().hex()}\n"
     )
-    edges = "".join(f"{it.id}\t{each.id}\t{each.name}\n" for each in upstream)
+    edges = None
+    if upstream:
+        ids = ",".join([each.id for each in upstream])
+        edges = ",".join([it.id] * len(upstream)), ids, ",".join(it.inputs)
     hashes = (dependency_hash, it.code_version, data_version)
     changes = (it.id, end, took, *hashes, inputs, content, kept.encode())
     return Made(it.name, it.id, data_version, row, edges, changes)
+
+
+def arrays(columns: Iterable[Iterable[str]]) -> list[str]:
+    """Array literals of columns, from rows of texts that need no quotes."""
+    return [f"{{{','.join(column)}}}" for column in zip(*columns, strict=True)]
 
 
 def _arrays(inputs: list[str]) -> tuple[str, str]:

@@ -16,23 +16,22 @@ if TYPE_CHECKING:
 
     from benchmarks.speed.graphs import Graph
 
-LINGER = 0.002
 BATCH = 1000
 LEASE = 30
 
-_START = (
-    "INSERT INTO flowstone_runs (run_id, status, target, executor_node)"
+START = (
+    "BEGIN; INSERT INTO flowstone_runs (run_id, status, target, executor_node)"
     " VALUES ('{run}', 'running', 'floor', '{node}');"
     " INSERT INTO flowstone_leases (run_id, owner, lease_until)"
     " VALUES ('{run}', '{node}', clock_timestamp() + interval '{lease} s')"
 )
 _CLAIM = (
-    "INSERT INTO flowstone_current AS c (asset_name, claimed_by, fence)"
-    " SELECT name, %s, 1 FROM unnest(%s::text[]) name"
+    "; INSERT INTO flowstone_current AS c (asset_name, claimed_by, fence)"
+    " SELECT name, '{run}', 1 FROM unnest('{names}'::text[]) name"
     " ON CONFLICT (asset_name, partition) DO UPDATE"
     " SET claimed_by = excluded.claimed_by, fence = c.fence + 1 WHERE c.claimed_by IS NULL"
 )
-_HOLD = "BEGIN; SELECT FROM flowstone_leases WHERE run_id = '{run}' FOR KEY SHARE"
+HOLD = "BEGIN; SELECT FROM flowstone_leases WHERE run_id = '{run}' FOR KEY SHARE"
 _END = (
     "UPDATE flowstone_materializations m SET status = 'success', completed_at = n.completed_at,"
     " duration_ms = n.duration_ms, dependency_hash = n.dependency_hash,"
@@ -44,20 +43,26 @@ _END = (
     " %s::jsonb[], %s::text[], %s::bytea[]) n (id, completed_at, duration_ms, dependency_hash,"
     " code_version, data_version, inputs, content_digest, value_inline) WHERE m.id = n.id"
 )
+_LINK = (
+    "INSERT INTO flowstone_lineage (materialization_id, upstream_id, parameter)"
+    " SELECT * FROM unnest('{mine}'::uuid[], '{upstream}'::uuid[], '{parameters}'::text[]); "
+)
 _STAND = (
     "INSERT INTO flowstone_current (asset_name, materialization_id)"
-    " SELECT * FROM unnest(%s::text[], %s::uuid[]) ON CONFLICT (asset_name, partition)"
-    " DO UPDATE SET materialization_id = excluded.materialization_id"
+    " SELECT * FROM unnest('{names}'::text[], '{ids}'::uuid[]) ON CONFLICT (asset_name, partition)"
+    " DO UPDATE SET materialization_id = excluded.materialization_id; "
 )
-_STAND_CLAIMED = (
-    "UPDATE flowstone_current c SET materialization_id = n.id, claimed_by = NULL"
-    " FROM unnest(%s::text[], %s::uuid[]) n (name, id)"
-    " WHERE c.asset_name = n.name AND c.partition IS NULL AND c.claimed_by = '{run}'"
+STAND_CLAIMED = (
+    "INSERT INTO flowstone_current AS c (asset_name, materialization_id)"
+    " SELECT * FROM unnest('{names}'::text[], '{ids}'::uuid[])"
+    " ON CONFLICT (asset_name, partition) DO UPDATE"
+    " SET materialization_id = excluded.materialization_id,"
+    " claimed_by = nullif(c.claimed_by, '{run}'); "
 )
-_FINISH = (
+FINISH = (
     "UPDATE flowstone_runs SET status = 'success', completed_at = clock_timestamp(),"
     " counts = '{{\"materialized\": {count}}}' WHERE run_id = '{run}';"
-    " DELETE FROM flowstone_leases WHERE run_id = '{run}'"
+    " DELETE FROM flowstone_leases WHERE run_id = '{run}'; "
 )
 
 
@@ -73,7 +78,7 @@ class Writer:
         self._ended: list[rows.Made] = []
         self._active: dict[str, rows.Begun] = {}
         self._recorded: set[str] = set()
-        self._wake, self._closed = asyncio.Event(), asyncio.Event()
+        self._wake, self._closed = asyncio.Event(), False
         self._called, self._loop = False, asyncio.get_running_loop()
 
     def known(self, name: str, id: str, data_version: str) -> None:  # noqa: A002 - the column's name
@@ -82,10 +87,9 @@ class Writer:
 
     async def start(self, names: Iterable[str]) -> None:
         """Record the run, its lease, and its claims of what it will make."""
-        async with self._conn.transaction():
-            await self._conn.execute(self._say(_START))
-            if self._claims:
-                await self._conn.execute(_CLAIM, [self._run, sorted(names)])
+        claim = _CLAIM if self._claims else ""
+        listed = f"{{{','.join(sorted(names))}}}"
+        await self._conn.execute(self._say(f"{START}{claim}; COMMIT", names=listed))
 
     def begun(self, name: str) -> None:
         """A function is about to be called."""
@@ -106,21 +110,19 @@ class Writer:
 
     def close(self) -> None:
         """Let ``write`` return once all is durable; called on the loop."""
-        self._closed.set()
+        self._closed = True
         self._wake.set()
 
     async def write(self) -> None:
-        """Write until closed, and end the run."""
-        closed = asyncio.ensure_future(self._closed.wait())
-        while not self._closed.is_set():
+        """Write until closed, and end the run; no batch waits for more."""
+        while not self._closed:
             await self._wake.wait()
-            await asyncio.wait([closed], timeout=LINGER)
             self._wake.clear()
             self._called = False  # before looking: what comes later calls again
             await self._batch()
         while len(self._ended) > BATCH:
             await self._batch()
-        await self._batch(_FINISH + "; ")
+        await self._batch(FINISH)
 
     def _call(self) -> None:
         """Wake the writer, from whatever thread."""
@@ -138,26 +140,34 @@ class Writer:
         text = "".join([*(made.row for made in fresh), *map(rows.running, begun)])
         if not batch and not text and not end:
             return
-        await self._conn.execute(self._say(_HOLD))
-        await self._copy(rows.COPY_ROWS, text)
+        await self._conn.execute(self._say(HOLD))
+        if text:
+            async with (
+                self._conn.cursor() as cursor,
+                cursor.copy(rows.COPY_ROWS.encode()) as copy,
+            ):
+                await copy.write(text)
         if known:
             columns = zip(*(made.changes for made in known), strict=True)
             await self._conn.execute(_END, [list(column) for column in columns])
-        await self._copy(rows.COPY_EDGES, "".join(made.edges for made in batch))
+        await self._conn.execute(self._standing(batch) + self._say(f"{end}COMMIT"))
+
+    def _standing(self, batch: list[rows.Made]) -> bytes:
+        """The statements for the edges of a batch, and for what is current now."""
+        said = b""
+        if edges := [made.edges for made in batch if made.edges]:
+            mine, upstream, parameters = rows.arrays(edges)
+            said += self._say(_LINK, mine=mine, upstream=upstream, parameters=parameters)
         if batch:
-            stand = self._say(_STAND_CLAIMED if self._claims else _STAND)
             order = sorted(batch, key=lambda made: made.name)
-            names, ids = (
-                ",".join(column) for column in zip(*((m.name, m.id) for m in order), strict=True)
-            )
-            await self._conn.execute(stand, [f"{{{names}}}", f"{{{ids}}}"])
-        await self._conn.execute(self._say(f"{end}COMMIT"))
+            names, ids = rows.arrays((made.name, made.id) for made in order)
+            said += self._say(STAND_CLAIMED if self._claims else _STAND, names=names, ids=ids)
+        return said
 
-    async def _copy(self, statement: str, text: str) -> None:
-        if text:
-            async with self._conn.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-                await copy.write(text)
+    def _say(self, statement: str, **texts: str) -> bytes:
+        return filled(statement, self._run, count=len(self._made), **texts)
 
-    def _say(self, statement: str) -> bytes:
-        filled = statement.format(run=self._run, node=rows.NODE, lease=LEASE, count=len(self._made))
-        return filled.encode()
+
+def filled(statement: str, run: str, **texts: object) -> bytes:
+    """A statement with its texts, none of which needs to be escaped."""
+    return statement.format(run=run, node=rows.NODE, lease=LEASE, **texts).encode()

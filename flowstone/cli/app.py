@@ -13,6 +13,7 @@ import click
 from flowstone import __version__
 from flowstone.cli import faults
 from flowstone.cli.interrupts import INTERRUPTED, TERMINATED, Terminated, interrupts
+from flowstone.core.garbage import importing
 from flowstone.errors import FlowstoneError, did_you_mean
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 #: Where each command lives, and what it does in a line; imported when it is called.
 COMMANDS = {
     "run": ("flowstone.cli.run:run", "Make assets, and all they need that is not fresh."),
+    "resume": ("flowstone.cli.resume:resume", "Ask again for what a run was asked for."),
     "plan": ("flowstone.cli.plan:plan", "Say what run would do, and why."),
     "why": ("flowstone.cli.why:why", "Say why an asset would run, or ran, down to the root."),
     "logs": ("flowstone.cli.logs:logs", "Show what the assets of a run printed and logged."),
@@ -39,6 +41,10 @@ DB_COMMANDS = {
     "status": ("flowstone.cli.db:status", "Say which server it is, and what schema it has."),
     "migrate": ("flowstone.cli.db:migrate", "Bring an older schema up to date."),
     "check": ("flowstone.cli.integrity:check", "Look whether what is recorded is whole."),
+    "roles": (
+        "flowstone.cli.roles:roles",
+        "Print the SQL of roles for readers, runners and admins.",
+    ),
     "start": ("flowstone.cli.server:start", "Start the embedded server, and say how to connect."),
     "stop": ("flowstone.cli.server:stop", "Stop the embedded server, unless it is in use."),
     "dump": ("flowstone.cli.data:dump", "Write the tables and what is in them as SQL."),
@@ -65,7 +71,8 @@ class Commands(click.Group):
         if cmd_name not in self._table:
             ctx.fail(f"no command {cmd_name!r}" + did_you_mean(cmd_name, self._table))
         module, _, attribute = self._table[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        with importing():
+            command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

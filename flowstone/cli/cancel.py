@@ -25,9 +25,10 @@ _NEWEST, _SHOWN = 100, 3
 
 @click.command()
 @runs.argument
+@click.option("-m", "--reason", metavar="TEXT", help="Why; recorded.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @options.dsn
-def cancel(*, run: str, yes: bool) -> int:
+def cancel(*, run: str, reason: str | None, yes: bool) -> int:
     """Ask a run to stop.
 
     RUN is an id, the beginning of one, or "last". What the run has made stays recorded; what it is
@@ -41,7 +42,7 @@ def cancel(*, run: str, yes: bool) -> int:
         return await runs.find(fs.store, run), going
 
     async def ask(fs: Flowstone) -> None:
-        await fs.store.cancel_run(found.run_id)
+        await fs.cancel(found.run_id, reason=reason)
 
     found, going = call(look)
     if found.status != "running":

@@ -16,6 +16,7 @@ from flowstone.errors import (
     NotFoundError,
     PartitionError,
     ResourceError,
+    ResumeError,
     SelectionError,
     SettingsError,
 )
@@ -29,6 +30,7 @@ _MISTAKES = (
     PartitionError,
     HashingError,
     NotFoundError,
+    ResumeError,
     SettingsError,
 )
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flowstone.api import Flowstone
+    from flowstone.cli.targets import Target
     from flowstone.core.plan import Plan
     from flowstone.result import RunResult
     from flowstone.runner.events import Event
@@ -49,15 +50,44 @@ class Audience(Protocol):
         """The run is over, however it ended."""
 
 
+class Asked(Protocol):
+    """What is to be made; ``partition`` is known once it is planned."""
+
+    @property
+    def partition(self) -> object | None:
+        """The key, as it was given."""
+
+    def load(self) -> tuple[Target, list[str]]:
+        """Import the target and choose its assets."""
+
+    async def plan(self, fs: Flowstone, found: Target, names: list[str]) -> Plan:
+        """What a run would do."""
+
+
+def making(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of how a run is carried out and told."""
+    for option in reversed(
+        [
+            click.option(
+                "-j", "--jobs", type=click.IntRange(1), help="Functions at once in threads."
+            ),
+            click.option("--json", "as_json", is_flag=True, help="One JSON object per event."),
+            click.option("-q", "--quiet", is_flag=True, help="Say nothing but what failed."),
+            click.option("-v", "--verbose", is_flag=True, help="Say everything, debug logs too."),
+            click.option(
+                "--log", "form", type=click.Choice(["human", "json"]), help="Logs on stderr."
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
 @click.command(cls=options.OrderCommand)
 @options.ordering
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Functions at once in threads.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would run: plan.")
 @click.option("--verify", is_flag=True, help="Execute fresh assets too, and compare.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per event on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but what failed.")
-@click.option("-v", "--verbose", is_flag=True, help="Say everything, debug logs included.")
-@click.option("--log", "form", type=click.Choice(["human", "json"]), help="Logs on stderr.")
+@making
 def run(
     order: options.Order,
     *,
@@ -76,6 +106,19 @@ def run(
     if dry_run:
         show(order, as_json=as_json)
         return 0
+    return make(order, jobs=jobs, as_json=as_json, quiet=quiet, verbose=verbose, form=form)
+
+
+def make(
+    order: Asked,
+    *,
+    jobs: int | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    form: Form | None,
+) -> int:
+    """Plan what is asked for, carry it out and tell about it; the exit code."""
     form = form or Settings.load().log
     log.configure(form, "debug" if verbose else "warning" if quiet else "info")
     out = output.claim() if as_json else None

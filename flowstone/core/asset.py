@@ -69,7 +69,8 @@ class Asset(Displayed, Generic[P, R]):
     """
 
     # What most assets have none of stands here: to set it costs each of them, and an instance with
-    # more than 30 attributes of its own costs Python twice the time and memory.
+    # more than 30 attributes of its own costs Python twice the time and memory. Lists of their own
+    # would be looked at by each collection of garbage; tuples of texts are not.
     extra: tuple[AnyAsset | str, ...] = ()
     config: Sequence[Parameter] = ()
     linked: Sequence[AnyAsset] = ()
@@ -91,8 +92,10 @@ class Asset(Displayed, Generic[P, R]):
     resource_versions: Mapping[str, str] = MappingProxyType({})
     maker: AnyAsset | None = None
     outputs: Mapping[str, AnyAsset] = MappingProxyType({})
+    problems: tuple[DefinitionError, ...] = ()
     policy: Policy = PLAIN
     _original: AnyAsset | None = None
+    _direct: tuple[str, ...] | None = None
     __name__: str
     __qualname__: str
 
@@ -127,14 +130,12 @@ class Asset(Displayed, Generic[P, R]):
             self._dress(fn)
         self.name: str = named(name if name is not None else getattr(fn, "__name__", ""))
         self.metadata = dict(metadata) if metadata else {}
-        self.problems: list[DefinitionError] = []
         if not is_legal(self.name):
-            self.problems.append(no_name(self.name, self.place))
+            self.problems += (no_name(self.name, self.place),)
         if description is not None or tags or owners or group is not None:
             self._describe(description, tags, group, owners)
         self.parameters: tuple[Parameter, ...] = self._read_needs(depends_on, deps)
-        self.edges: list[tuple[str, str]] = []
-        self.depends_on: list[str] = self._needs()
+        self.edges: tuple[tuple[str, str], ...] = self._needs()
         if not keep or share or validate is not None or io is not Asset.io:
             self.keep, self.share, self.io, self.validate = keep, share, io, validate
         if code_version is not None or ignore or track:
@@ -168,6 +169,19 @@ class Asset(Displayed, Generic[P, R]):
         """What the data is: as given, or the function's docstring."""
         text = self._names.fn.__doc__ if self._names else None  # None has a docstring of its own
         return inspect.cleandoc(text) if isinstance(text, str) else None
+
+    @property
+    def depends_on(self) -> list[str]:
+        """The names of the direct dependencies in order, once each."""
+        return list(self.direct)
+
+    @property
+    def direct(self) -> tuple[str, ...]:
+        """The same as a tuple, which is made once: runs ask for it at each step."""
+        found = self._direct
+        if found is None:
+            found = self._direct = tuple(dict.fromkeys([name for _, name in self.edges]))
+        return found
 
     @property
     def place(self) -> str:
@@ -267,8 +281,9 @@ class Asset(Displayed, Generic[P, R]):
             replace(each, kind="resource") if each.is_by_name and each.name in names else each
             for each in self.parameters
         )
-        bound.config, bound.edges, bound.linked = (), [], ()
-        bound.depends_on = bound._needs()  # noqa: SLF001 - it is one of us
+        bound.config, bound.linked = (), ()
+        bound.edges = bound._needs()  # noqa: SLF001 - it is one of us
+        bound._direct = None  # noqa: SLF001 - it is one of us
         bound.resource_versions = versions
         return bound
 
@@ -286,34 +301,38 @@ class Asset(Displayed, Generic[P, R]):
             return
         self._wrong(rules.split_aliases(self.aliases))
         wrong = [name for name in names if not is_legal(name)]
-        self.problems += [no_name(name, self.place) for name in wrong]
+        self.problems += tuple(no_name(name, self.place) for name in wrong)
         made: dict[str, AnyAsset] = {}
         for name in names:
             output = made[name] = copy.copy(self)
-            output.name, output.maker, output.problems = name, self, []
+            output.name, output.maker, output.problems = name, self, ()
         self.outputs = made
 
-    def _needs(self) -> list[str]:
-        """Sort the parameters by kind, and give the names of all that is needed, once each."""
-        names: dict[str, None] = {}
+    def _needs(self) -> tuple[tuple[str, str], ...]:
+        """Sort the parameters by kind, and give the edges of all that is needed."""
+        edges: list[tuple[str, str]] = []
         for parameter in self.parameters:
             if parameter.kind == "dependency":
                 source = parameter.source
                 if isinstance(source, Asset):
                     self.linked = [*self.linked, source]
                 name = parameter.name if source is None else name_of(source)
-                self.edges.append((parameter.name, name))
-                names[name] = None
+                edges.append((parameter.name, name))
             elif parameter.kind == "config":
                 self.config = [*self.config, parameter]
+        if self.extra:
+            self._note_extra(edges)
+        return tuple(edges)
+
+    def _note_extra(self, edges: list[tuple[str, str]]) -> None:
+        names = {name for _, name in edges}
         for extra in self.extra:
             name = name_of(extra)
             if isinstance(extra, Asset):
                 self.linked = [*self.linked, extra]
             if name not in names:
-                self.edges.append(("", name))
-                names[name] = None
-        return list(names)
+                edges.append(("", name))
+                names.add(name)
 
     def _dress(self, fn: Callable[P, R]) -> None:
         """Look like the function, as ``functools.wraps`` does, but without its attributes."""
@@ -382,7 +401,7 @@ class Asset(Displayed, Generic[P, R]):
 
     def _wrong(self, told: Iterable[object]) -> None:
         """Keep what is wrong with the definition, for the graph to tell."""
-        self.problems += [SignatureError(f"{self.label}: {each}") for each in told]
+        self.problems += tuple(SignatureError(f"{self.label}: {each}") for each in told)
 
     def _read_policy(self, options: PolicyOptions) -> None:
         unknown = [name for name in options if name not in POLICY_OPTIONS]

@@ -37,9 +37,9 @@ class Remark:
         return f"{self.text} ({self.place})" if self.place else self.text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Code:
-    """An asset's code.
+    """An asset's code. It is never changed; to freeze it would make each cost thrice the time.
 
     ``version`` is the digest of the function and of all project code it reaches, or None where
     that can't be told: the asset then always runs. ``definitions`` are what went into it, sorted

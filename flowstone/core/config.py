@@ -119,7 +119,7 @@ def resolve(graph: AssetGraph, overrides: Mapping[str, Any]) -> dict[str, Config
             without canonical form.
     """
     errors: list[DefinitionError] = []
-    given = _by_asset(graph, overrides, errors)
+    given = given_by_asset(graph, overrides, errors)
     resolved: dict[str, Config] = {}
     of_makers: dict[int, Config] = {}
     for asset in graph:
@@ -215,9 +215,10 @@ def _same(ours: Iterable[Any], theirs: Iterable[Any]) -> bool:
     return all(mine is other for mine, other in zip(ours, theirs, strict=True))
 
 
-def _by_asset(
+def given_by_asset(
     graph: AssetGraph, overrides: Mapping[str, Any], errors: list[DefinitionError]
 ) -> dict[str, dict[str, Any]]:
+    """The config values given, by asset and parameter; what is wrong goes to ``errors``."""
     given: dict[str, dict[str, Any]] = {}
     items: Iterable[tuple[Any, Any]] = overrides.items()
     for key, value in items:

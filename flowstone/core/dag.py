@@ -12,6 +12,7 @@ import rustworkx as rx
 from flowstone.core.asset import Asset
 from flowstone.core.display import Displayed
 from flowstone.core.edges import mismatches
+from flowstone.core.garbage import uncollected
 from flowstone.core.namespaces import assets_in, defined_in, is_asset, present, with_ancestors
 from flowstone.core.problems import (
     clashing_aliases,
@@ -56,10 +57,16 @@ class AssetGraph(Displayed):
     def __init__(
         self, assets: Iterable[AnyAsset], *, resources: Providers | Offered | None = None
     ) -> None:
-        self._assets, problems = _by_name(assets)
-        self._offered = Offered.of(resources)
         #: What provides each resource there is, by name.
         self.resources: Mapping[str, Provider]
+        self._offered = Offered.of(resources)
+        with uncollected():
+            problems = self._built(assets)
+        DefinitionErrors.raise_any(problems)
+
+    def _built(self, assets: Iterable[AnyAsset]) -> list[DefinitionError]:
+        """Put the assets together, and tell all that is wrong."""
+        self._assets, problems = _by_name(assets)
         self.resources, told = gather(self._assets, self._offered)
         problems += told
         if self.resources:
@@ -73,7 +80,7 @@ class AssetGraph(Displayed):
         self.rx, self._index = _build(self._assets)
         problems += _cycles(self.rx)
         problems += mismatches(self._assets)
-        DefinitionErrors.raise_any(problems)
+        return problems
 
     @classmethod
     def from_module(
@@ -165,7 +172,7 @@ class AssetGraph(Displayed):
     def dependencies(self, name: str, *, transitive: bool = False) -> list[str]:
         """The assets ``name`` needs: directly, in signature order; or all, dependencies first."""
         if not transitive:
-            return list(self[name].depends_on)
+            return self[name].depends_on
         return self._in_order(self._needed([name]) - {name})
 
     def dependents(self, name: str, *, transitive: bool = False) -> list[str]:
@@ -219,7 +226,7 @@ class AssetGraph(Displayed):
         todo = [self[name].name for name in names]
         needed = set(todo)
         while todo and len(needed) < len(assets):
-            for name in assets[todo.pop()].depends_on:
+            for name in assets[todo.pop()].direct:
                 if name not in needed:
                     needed.add(name)
                     todo.append(name)

@@ -58,7 +58,9 @@ class Known:
     def read(self, inputs: Mapping[uuid.UUID, Mapping[str, Any]]) -> None:
         """Take in what current versions were made of."""
         self.current = {
-            name: made.model_copy(update={"inputs": inputs[made.id]}) if made.id in inputs else made
+            name: made.trusted(vars(made) | {"inputs": inputs[made.id]})
+            if made.id in inputs
+            else made
             for name, made in self.current.items()
         }
         self.unread.difference_update(inputs)
@@ -207,8 +209,11 @@ class _Decisions:
             return _blocked(state)
         musts = self._musts(state)
         if musts:
-            differing = [cause for cause in self._differences(state) if cause not in musts]
-            return state.step("materialize", (*musts, *differing, *self._upstream(state)))
+            if state.made is not None:
+                musts += [cause for cause in self._differences(state) if cause not in musts]
+            if state.waiting:
+                musts += self._upstream(state)
+            return state.step("materialize", musts)
         return self._may_reuse(state)
 
     def _decided_together(self, names: list[str]) -> dict[str, Step]:
@@ -275,7 +280,8 @@ class _Decisions:
         """The reasons for which nothing that is recorded can stand in for the step."""
         asset, made = state.asset, state.made
         causes: list[Cause] = []
-        if asset.name in self._request.force:
+        force = self._request.force
+        if force and asset.name in force:
             causes.append(_FORCED)
         if asset.always:
             causes.append(_ALWAYS)

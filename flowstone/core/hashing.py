@@ -36,7 +36,7 @@ from flowstone.core.text import safe_repr
 from flowstone.errors import HashingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     #: The canonical bytes of a value of another library, in pieces, or None.
     Forms: TypeAlias = Callable[[object], Iterable[bytes | memoryview] | None]
@@ -51,6 +51,10 @@ _SIZE = 20
 _FOLD_ABOVE = 1_024
 _SHOWN_SEGMENTS = 12
 _NAN = math.nan
+#: What stands before a text of so many characters; made beforehand, since there are many.
+_HEADS = [f"s{length}:" for length in range(256)]
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_new_content = blake2b(digest_size=_SIZE).copy
 _new_value = blake2b(digest_size=_SIZE, person=b"flowstone-val-%d" % SCHEME).copy
 _new_fold = blake2b(digest_size=_SIZE, person=b"flowstone-fld-%d" % SCHEME).copy
 _new_parts = blake2b(digest_size=_SIZE, person=b"flowstone-dep-%d" % SCHEME).copy
@@ -78,18 +82,25 @@ def digest(value: object, noticed: set[type] | None = None, forms: Forms | None 
     Raises HashingError for anything else, for rings and for more than ``MAX_DEPTH`` levels; its
     ``path`` says where, like ``[0]['a'].name``.
     """
+    kind = type(value)
+    raw = _ENCODERS[kind](value, 0) if kind in _SCALARS else _noticing(value, noticed, forms)
     hasher = _new_value()
+    hasher.update(raw)
+    return hasher.hexdigest()
+
+
+def _noticing(value: object, noticed: set[type] | None, forms: Forms | None) -> bytes:
+    """The canonical bytes of a value with others in it, which may be noticed or refused."""
     outer, outer_forms = _here.noticed, _here.forms
     _here.noticed, _here.forms = noticed, forms
     try:
-        hasher.update(_encode(value, 0))
+        return _encode(value, 0)
     except _RefusedError as refused:
         raise refused.told() from None
     except RecursionError:
         raise HashingError("value is nested too deeply for a digest; flatten it") from None
     finally:
         _here.noticed, _here.forms = outer, outer_forms
-    return hasher.hexdigest()
 
 
 class _Here(threading.local):
@@ -109,7 +120,9 @@ def content_hasher() -> blake2b:
 
 def content_digest(data: bytes | bytearray | memoryview) -> str:
     """Give the digest of raw bytes: 40 hexadecimal characters, what ``b2sum -l 160`` prints."""
-    return blake2b(data, digest_size=_SIZE).hexdigest()
+    hasher = _new_content()
+    hasher.update(data)
+    return hasher.hexdigest()
 
 
 def content_digest_of(chunks: Iterable[bytes]) -> str:
@@ -127,24 +140,57 @@ def combine(tag: str, *parts: str | bytes | None) -> str:
     ``("a", "bc")``, ``"a"`` and ``b"a"``, None and ``""`` all differ.
     """
     if any(isinstance(part, bytes) for part in parts):
-        return _combined(b"".join(map(_part, (tag, *parts))))
+        hasher = _new_parts()
+        hasher.update(b"".join(map(_part, (tag, *parts))))
+        return hasher.hexdigest()
     return combine_texts([tag, *parts])  # type: ignore[list-item]  # there are no bytes
 
 
 def combine_texts(texts: Sequence[str | None]) -> str:
     """Give what ``combine`` gives for a tag and parts that are texts or None."""
+    return combine_named(texts, ())
+
+
+def combine_named(
+    texts: Sequence[str | None], named: Iterable[Mapping[str, str]], after: Iterable[str] = ()
+) -> str:
+    """Give what ``combine`` gives for texts, the size and sorted items of each mapping, and more.
+
+    ``after`` are the texts that come last.
+    """
     try:
-        pieces = ["N" if text is None else f"s{len(text)}:{text}" for text in texts]
+        pieces = ["N" if text is None else _HEADS[len(text)] + text for text in texts]
+        pieces += [_written(each) if each else "s1:0" for each in named]
+        pieces += [_HEADS[len(text)] + text for text in after]
         raw = "".join(pieces).encode("ascii")
-    except UnicodeEncodeError:  # of other texts, the length in bytes is another
-        raw = b"".join(map(_part, texts))
-    return _combined(raw)
-
-
-def _combined(raw: bytes) -> str:
+    except (IndexError, UnicodeEncodeError):  # of long texts, and of those in other alphabets
+        items = ((str(len(each)), *chain.from_iterable(sorted(each.items()))) for each in named)
+        raw = b"".join(map(_part, (*texts, *chain.from_iterable(items), *after)))
     hasher = _new_parts()
     hasher.update(raw)
     return hasher.hexdigest()
+
+
+def combine_three(tag: str, first: str, second: str) -> str:
+    """Give what ``combine`` gives for a tag and two texts, which is asked for most often."""
+    try:
+        heads = _HEADS[len(tag)], _HEADS[len(first)], _HEADS[len(second)]
+        raw = f"{heads[0]}{tag}{heads[1]}{first}{heads[2]}{second}".encode("ascii")
+    except (IndexError, UnicodeEncodeError):
+        return combine_texts([tag, first, second])
+    hasher = _new_parts()
+    hasher.update(raw)
+    return hasher.hexdigest()
+
+
+def _written(named: Mapping[str, str]) -> str:
+    """The size and the sorted items of a mapping, each with what stands before it."""
+    size = str(len(named))
+    items = [
+        f"{_HEADS[len(name)]}{name}{_HEADS[len(text)]}{text}"
+        for name, text in sorted(named.items())
+    ]
+    return "".join([_HEADS[len(size)], size, *items])
 
 
 def _part(part: str | bytes | None) -> bytes:
@@ -195,7 +241,8 @@ def _fold_payload(head: bytes, payload: bytes | bytearray) -> bytes:
 
 
 def _int(value: int, _depth: int = 0) -> bytes:
-    return _fold(b"i%x;" % value)
+    raw = b"i%x;" % value
+    return raw if len(raw) <= _FOLD_ABOVE else _fold(raw)
 
 
 def _float_bits(value: float) -> bytes:

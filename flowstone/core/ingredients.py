@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowstone.core.cause import Cause
 from flowstone.core.config import MASK, NO_CONFIG, Config
-from flowstone.core.hashing import combine_texts
+from flowstone.core.hashing import combine_named
 from flowstone.core.outside import NOTHING_OBSERVED, STATED, Observed
 from flowstone.core.text import TEXT_LIMIT, jsonable
 
@@ -42,17 +42,13 @@ class Ingredients:
 
     def dependency_hash(self, asset: str | None = None) -> str:
         """The digest of all of them, by name; ``asset`` is a name it had before."""
-        parts = ["dependency", asset or self.asset, self.code_version, self.partition]
+        texts = ["dependency", asset or self.asset, self.code_version, self.partition]
         # What takes no resources has the hash that it had before there were any.
-        named = (self.upstream, self.config.digests, self.outside.states, self.resources)
-        for ingredients in named if self.resources else named[:3]:
-            parts.append(str(len(ingredients)))
-            if ingredients:
-                for name in sorted(ingredients):
-                    parts += (name, ingredients[name])
-        if self.output is not None:
-            parts += ("output", str(self.output))
-        return combine_texts(parts)
+        named = [self.upstream, self.config.digests, self.outside.states]
+        if self.resources:
+            named.append(self.resources)
+        place = () if self.output is None else ("output", str(self.output))
+        return combine_named(texts, named, place)
 
     def agree_with(self, made: Materialization) -> bool:
         """Whether an earlier materialization was made of just these."""
@@ -84,10 +80,11 @@ class Ingredients:
             known = _quoted(before) if before else "null"
             text = f'{{"upstream":{{{pairs}}},"config":{{}},"outside":{{}},"before":{known}}}'
             # NUL, half a character, or too much for one text
-            if "\\u0000" not in text and "\\ud" not in text and len(text) < TEXT_LIMIT:
+            odd = "\\u" in text and ("\\u0000" in text or "\\ud" in text)
+            if not odd and len(text) < TEXT_LIMIT:
                 return text
         told = self.recorded() | {"before": before}
-        return json.dumps(jsonable(told, sys.maxsize), separators=(",", ":"))
+        return json.dumps(jsonable(told, sys.maxsize, sys.maxsize), separators=(",", ":"))
 
     def causes(self, made: Materialization, unsettled: Container[str] = ()) -> Iterator[Cause]:
         """What is different from the ingredients of an earlier materialization.

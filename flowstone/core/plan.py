@@ -13,6 +13,7 @@ from flowstone.core.config import NO_CONFIG, Config
 from flowstone.core.display import Displayed
 from flowstone.core.ingredients import Ingredients
 from flowstone.core.outside import NOTHING_OBSERVED, Observed
+from flowstone.core.repeat import NOTHING_GIVEN, Given
 from flowstone.errors import UnknownDependencyError
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ class Step:
     ) -> Ingredients:
         """What decides what the step makes, as far as its inputs are known, or with these."""
         return Ingredients(
-            self.name,
+            self.asset.name,
             partition,
             self.code.version,
             self.upstream if upstream is None else upstream,
             self.config,
             self.outside,
             self.asset.resource_versions,
-            self.asset.place_among_outputs,
+            None if self.asset.maker is None else self.asset.place_among_outputs,
         )
 
 
@@ -90,7 +91,8 @@ class Request:
 
     ``force`` names assets to be made whatever is recorded; ``accept`` those whose current version
     is to stand although it differs. ``verify`` asks for fresh steps to be executed and compared.
-    ``now`` is the moment that ages are reckoned from.
+    ``now`` is the moment that ages are reckoned from, ``given`` the config values that it was
+    given.
     """
 
     graph: AssetGraph
@@ -104,6 +106,7 @@ class Request:
     verify: bool = False
     outside: Mapping[str, Observed] = field(default_factory=dict)
     now: dt.datetime | None = None
+    given: Given = NOTHING_GIVEN
 
     def names(self) -> list[str]:
         """The assets the plan has steps for, dependencies first."""
@@ -128,7 +131,7 @@ class Request:
         if not self.only:
             return []
         inside = set(self._names)
-        needed = (need for name in inside for need in self.graph[name].depends_on)
+        needed = (need for name in inside for need in self.graph[name].direct)
         return sorted(set(needed) - inside)
 
 
@@ -197,7 +200,7 @@ class Plan(Displayed):
     @property
     def counts(self) -> Counter[Action]:
         """How many steps there are of each action."""
-        return Counter(step.action for step in self.steps)
+        return Counter([step.action for step in self.steps])
 
     def values_needed(self) -> dict[str, Materialization]:
         """The recorded values a run will read for certain: of targets, and as inputs."""
@@ -207,6 +210,8 @@ class Plan(Displayed):
             for step in self.steps
             if step.action == "reuse" and step.current is not None
         )
+        if not versions:
+            return {}
         needed = set(self.targets)
         for step in self.steps:
             runs = step.action == "materialize" and not step.may_cut_off

@@ -6,15 +6,26 @@ import datetime as dt
 import functools
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flowstone.core.code import UNKNOWN_CODE, Code
 from flowstone.core.status import RunStatus, Status
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # What is frozen is set all the same while it is made.
-_set = object.__setattr__
+_set_dict, _set_fields, _set_extra, _set_private = (
+    vars(BaseModel)[slot].__set__
+    for slot in (
+        "__dict__",
+        "__pydantic_fields_set__",
+        "__pydantic_extra__",
+        "__pydantic_private__",
+    )
+)
 
 DecisionKind = Literal["cut_off", "history", "alias", "verified", "differs"]
 
@@ -22,7 +33,7 @@ DecisionKind = Literal["cut_off", "history", "alias", "verified", "differs"]
 class Record(BaseModel):
     """A row: frozen, compared by value."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def trusted(cls, fields: dict[str, Any]) -> Self:
@@ -32,10 +43,10 @@ class Record(BaseModel):
         looking at each field: reading thousands of rows would cost more there than in the database.
         """
         made = cls.__new__(cls)
-        _set(made, "__dict__", fields)
-        _set(made, "__pydantic_fields_set__", _fields(cls))
-        _set(made, "__pydantic_extra__", None)
-        _set(made, "__pydantic_private__", None)
+        _set_dict(made, fields)
+        _set_fields(made, _fields(cls))
+        _set_extra(made, None)
+        _set_private(made, None)
         return made
 
 
@@ -153,14 +164,14 @@ class Decision(Record):
 
 
 class Act(Record):
-    """What a person did: who, when, to which asset, and why.
+    """What a person did: who, when, to which asset (of a run: which, in ``details``), and why.
 
     ``db_role`` is the role of the database that recorded it, which says so itself.
     """
 
     at: dt.datetime
     actor: str
-    action: Literal["accept", "invalidate"]
+    action: Literal["accept", "invalidate", "cancel"]
     asset_name: str | None = None
     partition: str | None = None
     reason: str | None = None
@@ -221,12 +232,12 @@ class Draft:
     code_version: str | None = None
     data_version: str | None = None
     inputs: str = "{}"
-    causes: list[dict[str, Any]] = field(default_factory=list)
+    causes: Sequence[dict[str, Any]] = ()
     value: ValuePointer | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     error_type: str | None = None
     error_message: str | None = None
     error_traceback: str | None = None
-    attempts: list[dict[str, Any]] = field(default_factory=list)
-    edges: list[tuple[uuid.UUID, str]] = field(default_factory=list)
+    attempts: Sequence[dict[str, Any]] = ()
+    edges: Sequence[tuple[uuid.UUID, str]] = ()
     code: Code = UNKNOWN_CODE

@@ -26,6 +26,9 @@ METADATA_DEPTH = 16
 METADATA_ITEMS = 10_000
 """Members, over all levels, that a piece of metadata may have."""
 
+METADATA_SIZE = 262_144
+"""Characters, of all texts and keys together, that a piece of metadata may have."""
+
 _SHOWN_AS_TEXT = (dt.date, dt.time, decimal.Decimal, uuid.UUID, pathlib.PurePath)
 _WIDE_INT_BITS = 1_024
 _CONTINUATION = 0x80
@@ -78,23 +81,23 @@ def kind_of(value: object) -> str:
     return type(value).__name__
 
 
-def jsonable(value: object, items: int = METADATA_ITEMS) -> Any:
+def jsonable(value: object, items: int = METADATA_ITEMS, size: int = METADATA_SIZE) -> Any:
     """Give what a jsonb column takes in place of ``value``.
 
     None, bool, int, float, str, lists and mappings stay what they are, with text cleaned and
     capped; tuples and sets become lists; NaN and the infinities, dates, Decimal, UUID and paths
     become their text; any other object its ``repr``. Keys become text; two keys with one text
     are told apart by added apostrophes. Below ``METADATA_DEPTH`` levels, inside a ring, and after
-    ``items`` members there is text in place of the rest.
+    ``items`` members or ``size`` characters there is text in place of the rest.
     """
-    return _Simplifier(items).simple(value, 0)
+    return _Simplifier(items, size).simple(value, 0)
 
 
 class _Simplifier:
-    """One pass of ``jsonable``, with its budget of members."""
+    """One pass of ``jsonable``, with its budget of members and characters."""
 
-    def __init__(self, items: int) -> None:
-        self._left = items
+    def __init__(self, items: int, size: int) -> None:
+        self._left, self._room = items, size
         self._open: set[int] = set()
 
     def simple(self, value: object, depth: int) -> Any:
@@ -123,9 +126,10 @@ class _Simplifier:
     def _sequence(self, items: Iterable[object], depth: int) -> list[Any]:
         simple: list[Any] = []
         for item in items:
-            if not self._spend():
+            told = self.simple(item, depth + 1)
+            if not self._spend(told):
                 return [*simple, "<more left out>"]
-            simple.append(self.simple(item, depth + 1))
+            simple.append(told)
         return simple
 
     def _mapping(self, items: Mapping[object, object], depth: int) -> dict[str, Any]:
@@ -134,14 +138,16 @@ class _Simplifier:
             name = safe_str(key)
             while name in simple:
                 name += "'"
-            if not self._spend():
-                return {**simple, name: "<more left out>"}
-            simple[name] = self.simple(item, depth + 1)
+            told = self.simple(item, depth + 1)
+            if not self._spend(name, told):
+                return {**simple, name[:100]: "<more left out>"}
+            simple[name] = told
         return simple
 
-    def _spend(self) -> bool:
+    def _spend(self, *told: object) -> bool:
         self._left -= 1
-        return self._left >= 0
+        self._room -= sum(len(each) for each in told if isinstance(each, str))
+        return self._left >= 0 and self._room >= 0
 
 
 def _scalar(value: object) -> Any:

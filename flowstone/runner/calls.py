@@ -19,14 +19,11 @@ class Calls:
 
     def __init__(self, steps: Iterable[Step]) -> None:
         self._steps = list(steps)
-        self.number = {step.name: number for number, step in enumerate(self._steps)}
+        self.number = {step.asset.name: number for number, step in enumerate(self._steps)}
         self._by_maker: dict[int, list[int]] = {}
         for number, step in enumerate(self._steps):
             if step.asset.maker is not None:
                 self._by_maker.setdefault(id(step.asset.maker), []).append(number)
-
-    def __getitem__(self, number: int) -> Step:
-        return self._steps[number]
 
     def along(self, number: int) -> list[int]:
         """The steps of all that the function of this one makes."""
@@ -41,13 +38,15 @@ class Calls:
 
     def needs(self) -> list[list[int]]:
         """For each step the steps it needs; inputs outside of the plan are none."""
+        number = self.number
         return [
-            [self.number[name] for name in step.asset.depends_on if name in self.number]
-            for step in self._steps
+            [number[name] for name in step.asset.direct if name in number] for step in self._steps
         ]
 
     def takers(self, *, verify: bool) -> Iterator[str]:
         """The assets that calls take, once for each call; ``verify`` calls fresh ones too."""
         for step in self._steps:
             if (verify or step.action != "reuse") and self.leads(step):
-                yield from (source for parameter, source in step.asset.edges if parameter)
+                for parameter, source in step.asset.edges:
+                    if parameter:
+                        yield source

@@ -41,7 +41,7 @@ class Claims:
         self._run = course.report.run
         self._gate = Gate(self._ask, passed, spawn)
         self._planned = {
-            step.name: _recorded(step) for step in course.plan if step.action == "materialize"
+            step.asset.name: _recorded(step) for step in course.plan if step.action == "materialize"
         }
         self._missing: dict[str, str | None] = {}
         #: What is made after all: a claim it had was freed when it was reused.
@@ -72,23 +72,23 @@ class Claims:
         """Whether this run has the claim of an asset."""
         return name not in self._missing
 
-    def must_wait(self, number: int) -> bool:
-        """Whether a ready step has to wait for another run; it will be passed on later."""
+    def gate(self, number: int) -> Gate | None:
+        """Where a ready step has to wait for another run, if it has to."""
         if not (self._missing or self._course.lost):
-            return False
+            return None
         if self._missing.keys().isdisjoint(self._names(number)):
-            return False
-        self._gate.wait(number)
-        return True
+            return None
+        return self._gate
 
-    def leave(self) -> None:
-        """No step waits any more."""
-        self._gate.leave()
+    @property
+    def gates(self) -> Collection[Gate]:
+        """All there are."""
+        return [self._gate]
 
     def _names(self, number: int) -> list[str]:
         """What a call makes, as far as this run is to claim it."""
         course = self._course
-        steps = [course.step(each) for each in course.open_along(number)]
+        steps = [course.steps[each] for each in course.open_along(number)]
         for step in steps:
             if step.name in course.lost and step.name not in self._again:
                 self._again.add(step.name)
@@ -103,7 +103,7 @@ class Claims:
         So what needs them gives up its own claims, and so does a call that got only some.
         """
         course = self._course
-        below = {course.calls[each].name for each in course.below(numbers)}
+        below = {course.steps[each].name for each in course.below(numbers)}
         await self._give_up(below & self._planned.keys() - self._missing.keys())
         wanted = {number: self._names(number) for number in numbers}
         names = {name for of_call in wanted.values() for name in of_call}
@@ -129,9 +129,9 @@ class Claims:
     def _reconsider(self, name: str, made: Materialization) -> None:
         course = self._course
         for each in course.calls.along(course.calls.number[name]):
-            step = course.step(each)
+            step = course.steps[each]
             now = made if step.name == name else step.before
-            course.instead[step.name] = replace(
+            course.steps[each] = replace(
                 step, current=now, before=now, may_cut_off=_may_share(step)
             )
 
@@ -141,7 +141,7 @@ class Claims:
             holder = self._missing[name]
             if holder is not None and self._told.get(name) != holder:
                 self._told[name] = holder
-                self._course.ledger.tell(StepWaiting(self._run.run_id, name, holder=holder))
+                self._course.ledger.remark(StepWaiting(self._run.run_id, name, holder=holder))
 
 
 def _recorded(step: Step) -> uuid.UUID | None:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class Course:
     """The steps of a plan on their way; no I/O and no waiting.
 
-    ``offer`` is called with the number of each call that may be made now. ``instead`` has the
-    steps that are done otherwise than planned; ``lost`` are those of them that are made although
-    they were to be reused, their values being lost. What is ``left_out`` was not asked for, and is
-    not made along either.
+    ``offer`` is called with the number of each call that may be made now. ``steps`` has each step
+    as it is to be done now, by number; ``lost`` are those that are made although they were to be
+    reused, their values being lost. What is ``left_out`` was not asked for, and is not made along
+    either.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Course:
         self._queue = ReadyQueue(self.needs)
         takers = self.calls.takers(verify=plan.request.verify)
         self.versions = Versions(report.versions, takers)
-        self.instead: dict[str, Step] = {}
+        self.steps = list(plan)
         self.lost: set[str] = set()
         self.left_out: set[str] = set()
 
@@ -63,36 +63,31 @@ class Course:
         """Whether every step has ended."""
         return not self._queue.left
 
-    def step(self, number: int) -> Step:
-        """The step as it is to be done now."""
-        step = self.calls[number]
-        return self.instead.get(step.name, step) if self.instead else step
-
     def is_verified(self, step: Step) -> bool:
         """Whether a fresh step is executed all the same, to compare what it makes."""
         return self.plan.request.verify and step.asset.keep and step.asset.fn is not None
 
     def is_open(self, step: Step) -> bool:
         """Whether a step has yet to end."""
-        return step.name not in self.ledger.endings and step.name not in self.left_out
+        name = step.asset.name
+        return name not in self.ledger.endings and name not in self.left_out
 
     def open_along(self, number: int) -> list[int]:
         """The steps that one call of the function ends: they need the same, so are ready at once.
 
         The first of them stands for all.
         """
-        if self.calls[number].asset.maker is None:
+        if self.steps[number].asset.maker is None:
             return [number]
-        return [n for n in self.calls.along(number) if self.is_open(self.calls[n])]
+        return [n for n in self.calls.along(number) if self.is_open(self.steps[n])]
 
     def ready(self, numbers: Iterable[int]) -> None:
         """Offer what may be done now; a fresh step has its result already."""
         ready = list(numbers)
         while ready:
             number = ready.pop()
-            step = self.calls[number]
-            fresh = step.action == "reuse" and step.name not in self.lost
-            if fresh and not self.is_verified(step):
+            step = self.steps[number]
+            if step.action == "reuse" and not self.is_verified(step):
                 ready += self._queue.done(number)
             elif step.asset.maker is None or number == self.open_along(number)[0]:
                 self._offer(number)
@@ -112,9 +107,8 @@ class Course:
     def leave_out(self, numbers: Iterable[int]) -> None:
         """What was not asked for has no part in the run, the function not being called."""
         for number in numbers:
-            name = self.calls[number].name
+            name = self.steps[number].name
             self.left_out.add(name)
-            self.ledger.unneeded(name)
             self.done(number)
 
     def expect(self, steps: Iterable[Step], takers: int) -> None:
@@ -134,9 +128,9 @@ class Course:
 
     def block(self, number: int) -> None:
         """A step has no value: what needs it can't be made."""
-        name = self.calls[number].name
+        name = self.steps[number].name
         for blocked in self._queue.failed(number):
-            step, why = self.calls[blocked], f"{name} has no value"
+            step, why = self.steps[blocked], f"{name} has no value"
             self.expect([step], -1)
             draft = self.ledger.begun(step.name)
             if draft is None:
@@ -148,7 +142,8 @@ class Course:
                 self.report.failures[step.name] = failure
 
     def cancel_rest(self) -> None:
-        """Whatever has not ended is cancelled."""
+        """Whatever has not ended is cancelled, and no row stays open."""
         for step in self.plan:
             if self.is_open(step):
                 self.ledger.cancelled(step)
+        self.ledger.close_rest()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio
-
 from flowstone.core.decide import Wanted, is_too_old, may_return
+from flowstone.runner.together import Together
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Mapping, Sequence
 
     from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Step
@@ -27,9 +27,7 @@ class History:
         self, store: MaterializationStore, partition: str | None, now: dt.datetime | None
     ) -> None:
         self._store, self._partition, self._now = store, partition, now
-        self._waiting: set[Wanted] = set()
-        self._asking = anyio.Lock()
-        self._found: dict[Wanted, Materialization | None] = {}
+        self._find = Together(self._ask)
 
     async def earlier(
         self, step: Step, ingredients: Ingredients
@@ -45,17 +43,12 @@ class History:
                 return made, "cut_off" if made.asset_name == step.name else "alias"
             return None, "history"
         for name in (asset.name, *asset.aliases):
-            made = await self._find(Wanted(name, ingredients.dependency_hash(name)))
+            wanted = Wanted(name, ingredients.dependency_hash(name))
+            made = (await self._find([wanted])).get(wanted)
             if made and may_return(made, step.before) and not is_too_old(asset, made, self._now):
                 return made, "history"
         return None, "history"
 
-    async def _find(self, wanted: Wanted) -> Materialization | None:
-        self._waiting.add(wanted)
-        async with self._asking:
-            if wanted not in self._found:
-                # all that have asked while the last statement was under way
-                asked, self._waiting = self._waiting, set()
-                found = await self._store.history(asked, self._partition)
-                self._found.update((each, found.get(each)) for each in asked)
-        return self._found[wanted]
+    async def _ask(self, wanted: Sequence[Wanted]) -> Mapping[Wanted, Materialization]:
+        found = await self._store.history(wanted, self._partition)
+        return {each: found[each] for each in wanted if each in found}

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 #: Rows that may wait to be written before the run begins nothing more.
 BACKLOG = 1000
-#: Rows that are written without waiting for more.
-BATCH = 256
-#: Seconds that a batch waits for more rows.
-LINGER_SECONDS = 0.002
+#: Rows that are only pending which are written at once.
+PENDING = 256
 #: Seconds a run goes on before rows are written that are only pending.
 PENDING_SECONDS = 0.05
 
@@ -30,6 +28,7 @@ PENDING_SECONDS = 0.05
 class Journal:
     """Writes rows in the order they were put down, as many as there are in one transaction.
 
+    None waits for more: while one batch is on its way, the next one grows as far as it must.
     A row put down several times before it is written is written once, in its last state. Because
     a step is put down before the steps that read it are released, a recorded success implies that
     every version it read is recorded. ``on_room`` is called when there is room again.
@@ -47,7 +46,6 @@ class Journal:
         self._session: JournalSession
         self._after: list[Callable[[], object]] = []
         self._wake = anyio.Event()
-        self._full = anyio.Event()
         self._closed = False
         self.on_room: Callable[[], object] = lambda: None
         self.pending: Iterator[Draft] | None = None
@@ -57,8 +55,6 @@ class Journal:
         if not self._waiting:
             self._wake.set()
         self._waiting[draft] = None
-        if len(self._waiting) == BATCH:
-            self._full.set()
 
     def note(self, decision: Decision) -> None:
         """Take down a decision; it is written together with the rows that are waiting."""
@@ -79,7 +75,6 @@ class Journal:
         """Let ``write`` return once everything is written."""
         self._closed = True
         self._wake.set()
-        self._full.set()
 
     def keep(self, log: StepLog) -> None:
         """Take down what a step told; it is written together with the rows that are waiting."""
@@ -102,18 +97,16 @@ class Journal:
                 await self._wake.wait()
             if not self._wake.is_set():
                 self._fill()
-            with anyio.move_on_after(LINGER_SECONDS):
-                await self._full.wait()
             self._wake = anyio.Event()
             while self._is_behind:
                 await self._write_batch()
 
     def _fill(self) -> None:
         """Put down some of the rows that are only pending."""
-        some = list(itertools.islice(self.pending or (), BATCH))
+        some = list(itertools.islice(self.pending or (), PENDING))
         for draft in some:
             self.put(draft)
-        if len(some) < BATCH:
+        if len(some) < PENDING:
             self.pending = None
 
     @property
@@ -125,8 +118,6 @@ class Journal:
         drafts = list(self._waiting)
         states = [copy.copy(each) if each.status in OPEN else each for each in drafts]
         self._waiting.clear()
-        if not self._closed:
-            self._full = anyio.Event()
         decisions, self._decisions = self._decisions, []
         logs, self._logs = self._logs, []
         after, self._after = self._after, []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,18 +31,26 @@ class Preparing(Protocol):
         ...
 
 
-class Lane:
-    """Steps on their way to one executor.
+class Ranks:
+    """Whose turn is first: ``of`` each step its rank, and ``step`` of each rank.
 
     ``urgency`` of a step is the time in milliseconds that all depending on it takes at least.
     """
 
-    def __init__(self, executor: Executor, by: Preparing, urgency: Sequence[float]) -> None:
+    def __init__(self, urgency: Sequence[float]) -> None:
+        self.step = sorted(range(len(urgency)), key=urgency.__getitem__, reverse=True)
+        self.of = sorted(range(len(urgency)), key=self.step.__getitem__)
+
+
+class Lane:
+    """Steps on their way to one executor, in the order of their ranks."""
+
+    def __init__(self, executor: Executor, by: Preparing, ranks: Ranks) -> None:
         self.executor = executor
-        self._by, self._urgency = by, urgency
+        self._by, self._ranks = by, ranks
         self._unknown: deque[int] = deque()
-        self._ready: list[tuple[float, int]] = []
-        self._prepared: list[tuple[float, int, Job]] = []
+        self._ready: list[int] = []
+        self._prepared: list[tuple[int, Job]] = []
         self._queued = 0
         self._pumping = False
         #: Steps whose preparation waits for something.
@@ -62,8 +69,9 @@ class Lane:
         What comes ``first`` has something that others wait for.
         """
         if quick:
-            urgency = math.inf if first else self._urgency[number]
-            heapq.heappush(self._ready, (-urgency, number))
+            rank = self._ranks.of[number]
+            # what is first counts from the end, where the same step stands
+            heapq.heappush(self._ready, rank - len(self._ranks.of) if first else rank)
         elif first:
             self._unknown.appendleft(number)
         else:
@@ -71,7 +79,7 @@ class Lane:
 
     def submit(self, number: int, job: Job) -> None:
         """The job of a step that was looked up."""
-        heapq.heappush(self._prepared, (-self._urgency[number], number, job))
+        heapq.heappush(self._prepared, (self._ranks.of[number], job))
 
     def pump(self) -> None:
         """Hand on as much as there is place for."""
@@ -79,14 +87,19 @@ class Lane:
             return
         self._pumping = True
         try:
-            self._look_up()
-            while self._has_place() and self._by.is_open():
+            while self._unknown and self.preparing < PREPARING and self._by.is_open():
+                self.preparing += 1
+                self._by.look_up(self._unknown.popleft(), self)
+            places = self._places() if self._by.is_open() else 0
+            while places > 0 and (self._prepared or self._ready):
                 if self._prepared:
-                    self._hand_on(heapq.heappop(self._prepared)[2])
-                elif self._ready:
-                    self._hand_on(self._by.job(heapq.heappop(self._ready)[1], self))
+                    job: Job | None = heapq.heappop(self._prepared)[1]
                 else:
-                    break
+                    job = self._by.job(self._ranks.step[heapq.heappop(self._ready)], self)
+                if job is not None:
+                    places -= 1
+                    self._queued += 1
+                    self.executor.submit(job)
         finally:
             self._pumping = False
 
@@ -105,22 +118,10 @@ class Lane:
             waiting.clear()
         self._queued -= len(self.executor.withdraw())
 
-    def _look_up(self) -> None:
-        while self._unknown and self.preparing < PREPARING and self._by.is_open():
-            self.preparing += 1
-            self._by.look_up(self._unknown.popleft(), self)
-
-    def _hand_on(self, job: Job | None) -> None:
-        if job is not None:
-            self._queued += 1
-            self.executor.submit(job)
-
-    def _has_place(self) -> bool:
+    def _places(self) -> float:
+        """How many jobs the executor takes now."""
         executor = self.executor
-        return (
-            self._queued <= executor.ahead
-            and self._queued + self.running < executor.size + executor.ahead
-        )
+        return min(executor.ahead + 1, executor.size + executor.ahead - self.running) - self._queued
 
 
 def urgencies(needs: Sequence[Sequence[int]], durations: Sequence[float]) -> list[float]:

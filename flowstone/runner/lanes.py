@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
 
 from flowstone.runner.executors.loop import LoopExecutor
-from flowstone.runner.executors.processes import Processes
 from flowstone.runner.executors.threads import Threads
-from flowstone.runner.lane import Lane
+from flowstone.runner.lane import Lane, Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,8 @@ class Lanes:
 
     ``executor`` is for assets that don't say otherwise: ``auto`` calls async functions on the
     event loop and others in threads. ``at_once`` is how many functions each executor calls at
-    once; None leaves that to the executor. ``blocked`` hears of functions that block the loop.
+    once; None leaves that to the executor. ``blocked`` hears of functions that block the loop,
+    ``rested`` of ends: when jobs have ended, there may be places for more.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Lanes:
         executor: ExecutorName,
         at_once: int | None,
         urgency: Sequence[float],
+        *,
         blocked: Callable[[AnyAsset, float], object],
+        rested: Callable[[], object],
     ) -> None:
-        self._by, self._executor, self._urgency = by, executor, urgency
-        self._at_once, self._blocked = at_once, blocked
+        self._by, self._executor, self._ranks = by, executor, Ranks(urgency)
+        self._at_once, self._blocked, self._rested = at_once, blocked, rested
         self._lanes: dict[str, Lane] = {}
         self._group: TaskGroup
 
@@ -62,11 +65,7 @@ class Lanes:
             kind = "auto"  # its resources live here
         if kind == "auto":
             kind = "loop" if asset.is_async else "thread"
-        if kind not in self._lanes:
-            executor = self._opened(kind)
-            executor.start(asyncio.get_running_loop())
-            self._lanes[kind] = Lane(executor, self._by, self._urgency)
-        return self._lanes[kind]
+        return self._lanes.get(kind) or self._open(kind)
 
     @property
     def are_busy(self) -> bool:
@@ -89,10 +88,19 @@ class Lanes:
             for lane in self._lanes.values():
                 closing.start_soon(lane.executor.close)
 
+    def _open(self, kind: str) -> Lane:
+        executor = self._opened(kind)
+        executor.start(asyncio.get_running_loop(), self._rested)
+        lane = self._lanes[kind] = Lane(executor, self._by, self._ranks)
+        return lane
+
     def _opened(self, kind: str) -> Executor:
         if kind == "loop":
             at_once = math.inf if self._at_once is None else self._at_once
             return LoopExecutor(self._group, at_once, self._blocked)
         if kind == "process":
-            return Processes(self._at_once or os.cpu_count() or 1)
+            # most runs need none, and starting is slow enough
+            processes = import_module("flowstone.runner.executors.processes")
+            made: Executor = processes.Processes(self._at_once or os.cpu_count() or 1)
+            return made
         return Threads(self._at_once or default_concurrency())

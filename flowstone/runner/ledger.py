@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flowstone.runner.step import Made
     from flowstone.runner.versions import Read
 
+_now, _UTC = dt.datetime.now, dt.UTC
 #: Bytes of the message of a failed attempt that others came after.
 _ATTEMPT_BYTES = 4_096
 
@@ -58,22 +59,21 @@ class Ledger:
 
     def open(self, step: Step, causes: Sequence[Cause]) -> Draft:
         """The step's row with its causes as they are known now; pending if there was none yet."""
-        draft = self._drafts.get(step.name)
-        told = [cause.to_dict() for cause in causes]
+        asset, run = step.asset, self._run
+        draft = self._drafts.get(asset.name)
         if draft is None:
-            draft = self._drafts[step.name] = Draft(
+            draft = self._drafts[asset.name] = Draft(
                 id=materialization_id(),
-                asset_name=step.name,
-                partition=self._run.partition,
-                run_id=self._run.run_id,
-                executor_node=self._run.executor_node,
-                upstream_assets=list(step.asset.depends_on),
+                asset_name=asset.name,
+                partition=run.partition,
+                run_id=run.run_id,
+                executor_node=run.executor_node,
+                upstream_assets=asset.depends_on,
                 code_version=step.code.version,
                 code=step.code,
-                causes=told,
-                metadata=step.asset.metadata,
+                metadata=asset.metadata,
             )
-        draft.causes = told
+        draft.causes = [cause.to_dict() for cause in causes]
         return draft
 
     def pending(self, steps: Iterable[Step]) -> Iterator[Draft]:
@@ -99,7 +99,9 @@ class Ledger:
         self._journal.put(draft)
         if self._listener is not None:
             why = in_words(causes)
-            self._tell(StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt))
+            self._tell_committed(
+                StepStarted(self._run.run_id, draft.asset_name, why, draft.attempt)
+            )
 
     def made(
         self,
@@ -111,14 +113,14 @@ class Ledger:
     ) -> None:
         """The step has its value, which is taken down; ``told`` comes after.
 
-        ``read`` are the versions it took, by parameter and asset; ``before`` is what was current,
-        and what its causes were told against.
+        ``read`` are the versions it took; ``before`` is what was current, and what its causes were
+        told against.
         """
         draft.dependency_hash = ingredients.dependency_hash()
         draft.data_version = made.data_version
         draft.value = made.saved and made.saved.pointer
         draft.inputs = ingredients.recorded_json(str(before.id) if before else None)
-        draft.edges = [(version.id, parameter) for (parameter, _), version in read.items()]
+        draft.edges = [(version.id, parameter) for parameter, version in read]
         draft.status = "success"
         self._close(draft)
         self.endings[draft.asset_name] = "materialized"
@@ -160,20 +162,22 @@ class Ledger:
             self._journal.note(decided(self._run, name, kind, made, causes))
 
     def reused(self, name: str, detail: str) -> None:
-        """The step ends with the version that stands in for it."""
-        self.unneeded(name)
+        """The step ends with the version that stands in for it.
+
+        Its row, if it was expected to run, stays open: the value may turn out to be lost.
+        """
         self._end(StepFinished(self._run.run_id, name, "reused", detail=detail))
 
-    def unneeded(self, name: str) -> None:
-        """The step is not made: its row, if it was expected to run, is closed."""
-        draft = self._drafts.get(name)
-        if draft is not None and draft.status in OPEN:
-            draft.status, draft.error_message = "cancelled", "another run has made the same"
-            self._close(draft)
+    def close_rest(self) -> None:
+        """The rows of steps that were expected to run and were not made are closed."""
+        for draft in self._drafts.values():
+            if draft.status in OPEN:
+                draft.status, draft.error_message = "cancelled", "another run has made the same"
+                self._close(draft)
 
     def comparing(self, step: Step) -> None:
         """A fresh step's function is about to be called, to compare what it makes."""
-        self._tell(StepStarted(self._run.run_id, step.name, "to verify"))
+        self._tell_committed(StepStarted(self._run.run_id, step.name, "to verify"))
 
     def compared(self, step: Step, outcome: Made | Failure) -> None:
         """A fresh step was executed to see whether it makes the same value again."""
@@ -186,9 +190,9 @@ class Ledger:
         self._end(StepFinished(self._run.run_id, step.name, ending, None, in_words(causes), trace))
 
     def _close(self, draft: Draft) -> None:
-        draft.completed_at = now()
+        draft.completed_at = ended = now()
         if draft.started_at is not None:
-            elapsed = draft.completed_at - draft.started_at
+            elapsed = ended - draft.started_at
             # The clock may have been set back meanwhile.
             draft.duration_ms = max(elapsed.total_seconds() * 1000, 0.0)
         self._journal.put(draft)
@@ -202,13 +206,14 @@ class Ledger:
 
     def _end(self, event: StepFinished) -> None:
         self.endings[event.asset] = event.ending
-        self._tell(event)
+        self._tell_committed(event)
 
-    def _tell(self, event: Event) -> None:
+    def _tell_committed(self, event: Event) -> None:
+        """Listeners hear of it once all that was taken down so far is committed."""
         if self._listener is not None:
             self._journal.then(functools.partial(self._listener, event))
 
-    def tell(self, event: Event) -> None:
+    def remark(self, event: Event) -> None:
         """Listeners hear at once of what speaks of no row."""
         if self._remark is not None:
             self._remark(event)
@@ -225,19 +230,18 @@ class Ledger:
         """An attempt failed, and the next one begins in so many seconds."""
         self._journal.put(draft)
         ended = now()
-        draft.attempts.append(
-            {
-                "attempt": draft.attempt,
-                "error_type": failure.type,
-                "error_message": cap(failure.message, _ATTEMPT_BYTES),
-                "started_at": draft.started_at and draft.started_at.isoformat(),
-                "completed_at": ended.isoformat(),
-            }
-        )
+        failed = {
+            "attempt": draft.attempt,
+            "error_type": failure.type,
+            "error_message": cap(failure.message, _ATTEMPT_BYTES),
+            "started_at": draft.started_at and draft.started_at.isoformat(),
+            "completed_at": ended.isoformat(),
+        }
+        draft.attempts = [*draft.attempts, failed]
         run_id, name, attempt = self._run.run_id, draft.asset_name, draft.attempt
         draft.attempt += 1
         told = StepRetrying(run_id, name, attempt, delay, failure.line, failure.traceback)
-        self._tell(told)
+        self._tell_committed(told)
 
 
 def _comparison(
@@ -276,7 +280,7 @@ def moves(plan: Plan, run: Run) -> list[Decision]:
 
 def now() -> dt.datetime:
     """The time, with its zone."""
-    return dt.datetime.now(dt.UTC)
+    return _now(_UTC)
 
 
 def summary(value: object) -> str:

@@ -63,25 +63,30 @@ class Output:
     """
 
     left_out = 0
+    #: Whether nothing was told so far.
+    is_empty = True
     _tail: deque[_Line] | None = None
     _room = _HALF
+    # Most steps tell nothing: these are made for those that do.
+    _head: list[_Line]
+    _open: dict[str, tuple[float, str]]
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
         self._secrets = secrets
-        self._head: list[_Line] = []
-        self._open: dict[str, tuple[float, str]] = {}
 
     def line(self, level: str, text: str) -> None:
         """Keep a text, which may have several lines, as logged at that level."""
         now = time.time()
         with _lock:
+            self._begin()
             for each in text.split("\n"):
                 self._keep(now, level, each)
 
     def write(self, stream: Literal["out", "err"], text: str) -> None:
         """Keep what is written to a stream, a line once it is at its end."""
         with _lock:
-            if self._open and stream in self._open:
+            self._begin()
+            if stream in self._open:
                 began, held = self._open.pop(stream)
                 text = held + text
             else:
@@ -99,7 +104,7 @@ class Output:
 
     def text(self) -> str:
         """All that is kept: lines of a time (UTC), where it came from, and what was told."""
-        if not (self._head or self._open):
+        if self.is_empty:
             return ""
         with _lock:
             for stream, (began, held) in self._open.items():
@@ -125,6 +130,10 @@ class Output:
             lines=text,
             left_out=self.left_out,
         )
+
+    def _begin(self) -> None:
+        if self.is_empty:
+            self._head, self._open, self.is_empty = [], {}, False
 
     def _hold(self, began: float, stream: str, text: str) -> None:
         """An unfinished line: what is written over again and again does not grow."""

@@ -37,28 +37,24 @@ class Pools:
         }
         self._told: set[int] = set()
 
-    def must_wait(self, number: int) -> bool:
-        """Whether a ready step needs a place in a pool; it will be passed on when it has one."""
-        pool = self._course.calls[number].asset.policy.pool
-        if pool is None:
-            return False
-        self._gates[pool].wait(number)
-        return True
+    def gate(self, pool: str) -> Gate:
+        """Where ready steps wait for a place in a pool."""
+        return self._gates[pool]
 
-    def leave(self) -> None:
-        """No step waits any more."""
-        for gate in self._gates.values():
-            gate.leave()
+    @property
+    def gates(self) -> Collection[Gate]:
+        """All there are."""
+        return self._gates.values()
 
     async def give_back(self, number: int) -> None:
         """A step leaves its pool without having ended."""
-        run, pool = self._run, self._course.calls[number].asset.policy.pool
+        run, pool = self._run, self._course.steps[number].asset.policy.pool
         if pool is not None:
             await self._store.free_slots(run.run_id, pool, [self._name(number)], run.partition)
 
     def _name(self, number: int) -> str:
         """Under what name a call has its place: of what it makes, one that surely gets an end."""
-        steps = [self._course.step(each) for each in self._course.open_along(number)]
+        steps = [self._course.steps[each] for each in self._course.open_along(number)]
         return next((step for step in steps if not step.along), steps[0]).name
 
     async def _ask(self, pool: str, numbers: Sequence[int]) -> Collection[int]:
@@ -71,5 +67,5 @@ class Pools:
         for number in numbers:
             if number not in passing and number not in self._told:
                 self._told.add(number)
-                self._course.ledger.tell(StepWaiting(run.run_id, self._name(number), pool=pool))
+                self._course.ledger.remark(StepWaiting(run.run_id, self._name(number), pool=pool))
         return passing

@@ -42,13 +42,15 @@ class ReadyQueue:
         released = self._waiters.pop(step, [])
         if not self._made[step]:
             self._made[step] = True
-            released = released + self._dependents[step]
+            released = [*released, *self._dependents[step]] if released else self._dependents[step]
         ready = []
+        missing, state = self._missing, self._state
         for each in released:
-            self._missing[each] -= 1
-            if not self._missing[each] and self._state[each] == _WAITING:
+            missing[each] = left = missing[each] - 1
+            if not left and state[each] == _WAITING:
+                state[each] = _OUT
                 ready.append(each)
-        return self._hand_out(ready)
+        return ready
 
     def failed(self, step: int) -> list[int]:
         """``step`` will have no result; the steps that can't run for it, nearest first."""

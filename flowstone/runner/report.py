@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from flowstone.core.records import Draft, Materialization, Run
+from flowstone.core.repeat import recorded as recorded_request
 from flowstone.runner.ledger import now
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def recorded(draft: Draft) -> Materialization:
     known = {name: getattr(draft, name) for name in _SHARED}
     known |= {
         "inputs": json.loads(draft.inputs),
+        "causes": list(draft.causes),
+        "attempts": list(draft.attempts),
         "upstream_partitions": [draft.partition] * len(draft.upstream_assets),
     }
     return Materialization.model_construct(
@@ -56,7 +59,7 @@ _SHARED = [f.name for f in fields(Draft) if f.name in Materialization.model_fiel
 def new_run(plan: Plan, run_id: str) -> Run:
     """The run row as it is when the run begins."""
     config = {name: dict(each.shown) for name, each in plan.request.config.items() if each.shown}
-    return Run(
+    return Run.model_construct(
         run_id=run_id,
         status="running",
         target=" ".join(plan.targets[:100]),
@@ -64,4 +67,5 @@ def new_run(plan: Plan, run_id: str) -> Run:
         config=config,
         executor_node=f"{platform.node()}:{os.getpid()}",
         started_at=now(),
+        request=recorded_request(plan.request),
     )

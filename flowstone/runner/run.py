@@ -96,12 +96,12 @@ async def _record_idle(plan: Plan, run_id: str, tools: Tools) -> Report:
         if step.current is not None:
             report.versions[step.name] = Version.of(step.asset, step.current)
     await tools.store.record_run(report.run, decisions=moves(plan, run))
-    _tell(tools, RunStarted(run_id, len(plan), 0))
-    _tell(tools, RunFinished(run_id, "success", report.run.counts))
+    _tell_listener(tools, RunStarted(run_id, len(plan), 0))
+    _tell_listener(tools, RunFinished(run_id, "success", report.run.counts))
     return report
 
 
-def _tell(tools: Tools, event: Event) -> None:
+def _tell_listener(tools: Tools, event: Event) -> None:
     if tools.tell is not None:
         tools.tell(event)
 
@@ -131,14 +131,19 @@ class _Execution:
             guarded=self._guard,
         )
         self._lanes = Lanes(
-            self._steps, tools.executor, tools.concurrency, self._urgency(), self._blocked
+            self._steps,
+            tools.executor,
+            tools.concurrency,
+            self._urgency(),
+            blocked=self._blocked,
+            rested=self._guard(self._moved),
         )
         self._group: TaskGroup
         self._heart: Heart
         self._failure: Exception | None = None
         self._scope, self._heeding = anyio.CancelScope(), anyio.CancelScope()
         self._finished = anyio.Event()
-        self._is_over = False
+        self._begins, self._is_over = True, False
         #: Whether the run is giving up its lease, so that it may well be gone.
         self._gives_up = False
 
@@ -156,7 +161,7 @@ class _Execution:
             )
         with self._heard():
             to_run = self._plan.counts["materialize"]
-            _tell(self._tools, RunStarted(self._run.run_id, len(self._plan), to_run))
+            _tell_listener(self._tools, RunStarted(self._run.run_id, len(self._plan), to_run))
             await self._execute(answers)
         if self._failure is not None:
             for each in self._report.unclosed:
@@ -184,9 +189,9 @@ class _Execution:
     def _certain(self) -> Iterator[Step]:
         """The steps that will run as far as is known."""
         for number, planned in enumerate(self._plan):
-            step = self._course.step(number)
+            step = self._course.steps[number]
             is_certain = planned.action == "materialize" and not step.may_cut_off
-            if is_certain and self._claims.has(planned.name):
+            if is_certain and self._claims.has(planned.asset.name):
                 yield planned
 
     async def _go(self, answers: Sequence[Claim]) -> None:
@@ -248,43 +253,55 @@ class _Execution:
 
     def _begin_nothing(self) -> None:
         """Nothing begins any more; what runs goes on."""
-        self._steps.stopping.set()
-        self._claims.leave()
-        self._pools.leave()
+        self._begins = False
+        self._steps.stop()
+        for gate in (*self._claims.gates, *self._pools.gates):
+            gate.leave()
         self._lanes.withdraw()
 
     def _offer(self, number: int) -> None:
         """A call may be made as far as this run is concerned."""
-        if not self._claims.must_wait(number) and not self._pools.must_wait(number):
+        gate = self._claims.gate(number)
+        if gate is None:
             self._admit(number)
+        else:
+            gate.wait(number)
 
     def _has_claim(self, number: int) -> None:
         """No other run makes it any more."""
-        if not self._pools.must_wait(number):
-            self._has_place(number)
-
-    def _has_place(self, number: int) -> None:
-        """There is a place in its pool, if it has one."""
         self._admit(number)
         self._moved()
 
+    def _has_place(self, number: int) -> None:
+        """There is a place in its pool."""
+        self._enter(self._course.steps[number], number)
+        self._moved()
+
     def _admit(self, number: int) -> None:
-        """It goes to the lane of its executor."""
-        asset = self._course.calls[number].asset
-        quick = self._steps.is_quick(number)
-        self._lanes.of(asset).add(number, quick=quick, first=asset.policy.pool is not None)
+        """It goes to the lane of its executor, unless it needs a place in a pool before."""
+        step = self._course.steps[number]
+        pool = step.asset.policy.pool
+        if pool is None:
+            self._enter(step, number)
+        else:
+            self._pools.gate(pool).wait(number)
+
+    def _enter(self, step: Step, number: int) -> None:
+        asset = step.asset
+        first = asset.policy.pool is not None
+        self._lanes.of(asset).add(number, quick=self._steps.is_quick(step), first=first)
 
     def _blocked(self, asset: AnyAsset, seconds: float) -> None:
-        self._ledger.tell(LoopBlocked(self._run.run_id, asset.name, seconds))
+        self._ledger.remark(LoopBlocked(self._run.run_id, asset.name, seconds))
 
     def _is_open(self) -> bool:
         """Whether more may begin."""
-        return self._journal.has_room and self._heart.trusted and not self._steps.stopping.is_set()
+        return self._begins and self._journal.has_room and self._heart.trusted
 
     def _moved(self) -> None:
         """Something ended, or there is room again: begin what can be."""
         self._lanes.pump()
-        if self._course.is_over or (self._steps.stopping.is_set() and not self._lanes.are_busy):
+        if self._course.is_over or not (self._begins or self._lanes.are_busy):
             self._finished.set()
 
     async def _look_on(self) -> None:
@@ -366,7 +383,7 @@ class _Execution:
         self._gives_up = True
         await self._tools.store.finish_run(run)
         duration = (ended_at - run.started_at).total_seconds() * 1000
-        _tell(self._tools, RunFinished(run.run_id, status, run.counts, duration))
+        _tell_listener(self._tools, RunFinished(run.run_id, status, run.counts, duration))
 
 
 def _unheard(event: Event) -> None:

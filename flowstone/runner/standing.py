@@ -14,21 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flowstone.core.asset import AnyAsset
-    from flowstone.core.ingredients import Ingredients
     from flowstone.core.plan import Step
     from flowstone.core.records import DecisionKind, Materialization
     from flowstone.runner.course import Course
+    from flowstone.runner.turns import Turn
     from flowstone.store.base import MaterializationStore
     from flowstone.values import Keeper
-
-
-class Turn(NamedTuple):
-    """A step whose turn has come: what goes into it, and why it runs."""
-
-    number: int
-    step: Step
-    ingredients: Ingredients
-    causes: list[Cause]
 
 
 class Stood(NamedTuple):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flowstone.values import Keeper, Saved
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Made:
     """The function returned ``value``; ``saved`` is None for an asset that is not kept.
 
@@ -69,7 +69,7 @@ def call_sync(
         taken = take(arguments, values)
         if isinstance(taken, Lost):
             return taken
-        result: Any = assets[0](**taken)
+        result: Any = (assets[0].fn or assets[0])(**taken)
         _let_go(arguments, taken)
         return Awaited(result) if inspect.isawaitable(result) else keep_all(assets, result, values)
     except BaseException as error:  # noqa: BLE001 - SystemExit in an asset must not end the run
@@ -97,6 +97,8 @@ def _let_go(*held: Arguments) -> None:
 
 def take(arguments: Arguments, values: Keeper) -> Arguments | Lost:
     """The arguments with their inputs decoded."""
+    if Input not in map(type, arguments.values()):
+        return arguments
     taken: Arguments = {}
     lost: list[str] = []
     for parameter, value in arguments.items():

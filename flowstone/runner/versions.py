@@ -11,11 +11,10 @@ from flowstone.values import handed_out, is_shareable, owner_of
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from flowstone.core.asset import AnyAsset
-    from flowstone.core.records import Materialization, ValuePointer
-    from flowstone.store.base import MaterializationStore
+    from flowstone.core.records import Draft, Materialization, ValuePointer
     from flowstone.values import Keeper
 
 _NOTHING = object()
@@ -77,7 +76,7 @@ class Version:
         """Keep the object for those who take it."""
         self.held = value
         self._shared = self.pointer is None or self.asset.share or is_shareable(value)
-        self._guarded = bool(owner_of(value))
+        self._guarded = owner_of(value) != ""
 
     def read(self, data: bytes) -> None:
         """Take in the bytes of an inline value that the row was read without."""
@@ -121,9 +120,9 @@ class Version:
             self.hold(claimed)
 
 
-#: What a step reads: the versions by parameter and asset; no parameter (an empty text) takes the
-#: value of those that are not passed.
-Read: TypeAlias = "Mapping[tuple[str, str], Version]"
+#: What a step reads: each version with the parameter that takes it, an empty text for one that is
+#: not passed.
+Read: TypeAlias = "Sequence[tuple[str, Version]]"
 
 
 class Versions:
@@ -133,21 +132,28 @@ class Versions:
     """
 
     def __init__(self, standing: dict[str, Version], takers: Iterable[str]) -> None:
-        self.standing, self._takers = standing, Counter(takers)
+        #: Of assets without a standing version; else it is the version that counts.
+        self._takers = Counter(takers)
+        self.standing = standing
         self._recorded = False
 
     def stands(self, asset: AnyAsset, made: Materialization) -> None:
         """A recorded materialization is what those who take the asset get."""
-        self.standing[asset.name] = Version.of(asset, made, self._takers[asset.name])
+        self.standing[asset.name] = Version.of(asset, made, self.takers(asset.name))
         self._recorded = True
 
-    def holds(self, version: Version) -> None:
-        """A version just made is what those who take the asset get."""
-        self.standing[version.asset.name] = version
+    def made(self, asset: AnyAsset, draft: Draft) -> Version:
+        """What was just made is what those who take the asset get."""
+        name = asset.name
+        takers = self.takers(name)
+        version = Version(asset, draft.id, draft.data_version or "", draft.value, takers=takers)
+        self.standing[name] = version
+        return version
 
     def takers(self, name: str) -> int:
         """How many will yet take the asset."""
-        return self._takers[name]
+        standing = self.standing.get(name)
+        return self._takers[name] if standing is None else standing.takers
 
     def must_be_read(self, asset: AnyAsset) -> bool:
         """Whether bytes of recorded values have to be read before the asset can take them."""
@@ -157,41 +163,42 @@ class Versions:
 
     def read_by(self, asset: AnyAsset) -> Read:
         """What stands of all that the asset needs."""
-        return {edge: self.standing[edge[1]] for edge in asset.edges}
+        standing = self.standing
+        return [(parameter, standing[source]) for parameter, source in asset.edges]
 
     def stand(self, read: Read) -> bool:
         """Whether what was read still stands: nothing of it was made again meanwhile."""
-        return all(self.standing[source] is version for (_, source), version in read.items())
-
-    def claim(self, name: str, *, by_reference: bool = False) -> Any:
-        """The value for one taker, who is not expected any more; or an ``Input`` to decode."""
-        self._takers[name] -= 1
-        return self.standing[name].claim(by_reference=by_reference)
+        return all(self.standing[version.asset.name] is version for _, version in read)
 
     def give_back(self, asset: AnyAsset, claimed: Mapping[str, Any]) -> None:
         """The asset's function was not called after all, and will claim its inputs again."""
         for parameter, source in asset.edges:
             if parameter:
-                self._takers[source] += 1
                 self.standing[source].give_back(claimed[parameter])
 
     def expect(self, asset: AnyAsset, takers: int) -> None:
         """The asset is made after all (1) and takes its inputs, or ends without (-1)."""
         for parameter, source in asset.edges:
             if parameter:
-                self._takers[source] += takers
-                if source in self.standing:
-                    self.standing[source].expect(takers)
+                standing = self.standing.get(source)
+                if standing is None:
+                    self._takers[source] += takers
+                else:
+                    standing.expect(takers)
 
 
-async def read_inline(versions: Iterable[Version], store: MaterializationStore) -> None:
-    """Read the inline values of reused versions, which plans do without.
+async def read_inline(
+    versions: Iterable[Version],
+    ask: Callable[[Sequence[uuid.UUID]], Awaitable[Mapping[uuid.UUID, bytes]]],
+) -> None:
+    """Read the inline values of reused versions, which plans do without; ``ask`` gives their bytes.
 
     Raises:
         StoreError: if the store fails.
     """
     unread = {v.id: v for v in versions if v.pointer and v.pointer.unread}
     if unread:
-        found = await store.inline_values(list(unread))
-        for key, data in found.items():
-            unread[key].read(data)
+        found = await ask(list(unread))
+        for key, version in unread.items():
+            if key in found:
+                version.read(found[key])

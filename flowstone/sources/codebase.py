@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
 import threading
 from collections import defaultdict
-from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +14,7 @@ from flowstone.core.fingerprint.expand import Expander, Extra
 from flowstone.core.fingerprint.graph import Graph
 from flowstone.core.fingerprint.influence import Effect, Influences
 from flowstone.core.fingerprint.link import Linker, Node
+from flowstone.core.garbage import uncollected
 from flowstone.sources.cache import Summaries
 from flowstone.sources.cells import listen
 from flowstone.sources.live import LiveObjects
@@ -25,7 +24,7 @@ from flowstone.sources.project import home, is_project, resolved
 from flowstone.sources.rules import ignored, tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from types import CodeType
 
     from flowstone.core.asset import AnyAsset
@@ -49,7 +48,7 @@ def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Cod
     groups: dict[Path | None, list[AnyAsset]] = defaultdict(list)
     for asset in assets:
         groups[_installed(asset.fn)].append(asset)
-    with _lock, _uncollected():
+    with _lock, uncollected():
         for own, group in groups.items():
             found |= _view(own, cache).codes(group)
     return found
@@ -57,7 +56,7 @@ def look(assets: Iterable[AnyAsset], cache: Path | None = None) -> dict[str, Cod
 
 def look_at_classes(classes: frozenset[type], cache: Path | None = None) -> Code | None:
     """The code of some classes together, or None if none of them is the project's."""
-    with _lock, _uncollected():
+    with _lock, uncollected():
         return _view(None, cache).of_classes(classes)
 
 
@@ -69,23 +68,16 @@ def _view(own: Path | None, cache: Path | None) -> _View:
     return view
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No cyclic collections: all that is made here stays, and each would look at all of it."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 class MadeOf(NamedTuple):
     """What an asset's function is made of, and what of it does not count."""
 
     code: Extra
     without: frozenset[Node] = frozenset()
+
+
+def _modules(made_of: MadeOf) -> list[str]:
+    """The modules of what an asset's function is made of."""
+    return [node.module for _, node in made_of.code.edges if node.module]
 
 
 class _View:
@@ -100,8 +92,8 @@ class _View:
         self._expander = Expander(self._linker, self._live)
         self._imports: dict[str, list[str]] = {}
         self._closures: dict[frozenset[str], frozenset[str]] = {}
-        self._plain: dict[str, tuple[FunctionType, CodeType, MadeOf]] = {}
-        self._found: dict[str, tuple[MadeOf, Code]] = {}
+        self._plain: dict[str, tuple[FunctionType, CodeType, Node]] = {}
+        self._found: dict[str, tuple[MadeOf | Node, Code]] = {}
         self._classes: dict[frozenset[type], Code | None] = {}
 
     def is_current(self) -> bool:
@@ -125,51 +117,43 @@ class _View:
         if classes not in self._classes:
             ordered = sorted(classes, key=lambda each: (each.__qualname__, each.__module__))
             found = self._live.follow(ordered)
-            made_of = {"": MadeOf(found, frozenset())}
+            made_of: dict[str, MadeOf | Node] = {"": MadeOf(found)}
             self._classes[classes] = self._look(made_of)[""] if found.edges else None
         return self._classes[classes]
 
-    def _look(self, made_of: dict[str, MadeOf]) -> dict[str, Code]:
-        closures = {name: self._closure(made.code) for name, made in made_of.items()}
-        every = sorted(frozenset[str]().union(*closures.values()))
-        modules = filter(None, map(self._modules.module, every))
-        influences = Influences(self._linker, self._expander.near, modules)
-        graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
-        shared: dict[tuple[frozenset[str], frozenset[Node]], Graph] = {}
-        for name, made in made_of.items():
-            key = closures[name], made.without
-            graph = shared.get(key)
-            if graph is None:
-                effects = influences.among(key[0])
-                graph = graphs.get((effects, made.without))
-                if graph is None:
-                    graph = Graph(self._expander, influences.influence(effects), made.without)
-                    graphs[effects, made.without] = graph
-                shared[key] = graph
-            graph.add(name, made.code)
-        found: dict[str, Code] = {}
-        for graph in graphs.values():
-            found |= graph.codes()
-        return found
+    def _look(self, made_of: dict[str, MadeOf | Node]) -> dict[str, Code]:
+        plain = {name: made for name, made in made_of.items() if isinstance(made, Node)}
+        other = {name: made for name, made in made_of.items() if isinstance(made, MadeOf)}
+        modules = {name: self._closure([name]) for name in {node.module for node in plain.values()}}
+        closures = {name: self._closure(_modules(made)) for name, made in other.items()}
+        every = sorted(set().union(*modules.values(), *closures.values()))
+        known = filter(None, map(self._modules.module, every))
+        graphs = _Graphs(self._expander, Influences(self._linker, self._expander.near, known))
+        shared = {name: graphs.of(closure) for name, closure in modules.items()}
+        for name, node in plain.items():
+            shared[node.module].add_plain(name, node)
+        for name, made in other.items():
+            graphs.of(closures[name], made.without).add(name, made.code)
+        return graphs.codes()
 
-    def _made_of(self, asset: AnyAsset) -> MadeOf:
+    def _made_of(self, asset: AnyAsset) -> MadeOf | Node:
+        """What an asset's function is made of: of most, one text."""
         fn = _plain(asset)
         if fn is not None:
             known = self._plain.get(asset.name)
             if known is not None and known[0] is fn and known[1] is fn.__code__:
                 return known[2]
-            text = self._live.follow_plain(fn)
-            if text is not None:
-                made = MadeOf(text)
-                self._plain[asset.name] = fn, fn.__code__, made
-                return made
+            node = self._places.root_of(fn)
+            if node is not None:
+                self._plain[asset.name] = fn, fn.__code__, node
+                return node
         found = self._live.follow_asset(asset) if asset.fn is not None else Extra()
         found.add(*tracked(asset))
         return MadeOf(found, ignored(asset, self._modules, self._places))
 
-    def _closure(self, made_of: Extra) -> frozenset[str]:
+    def _closure(self, modules: Iterable[str]) -> frozenset[str]:
         """The modules that an asset's own ones import, however deeply, and those themselves."""
-        starts = frozenset([node.module for _, node in made_of.edges if node.module])
+        starts = frozenset(modules)
         if starts not in self._closures:
             self._closures[starts] = self._imported_by(starts)
         return self._closures[starts]
@@ -194,6 +178,37 @@ class _View:
                 )
             self._imports[name] = sorted(names)
         return self._imports[name]
+
+
+class _Graphs:
+    """Graphs of definitions: assets share one where the same modules influence them."""
+
+    def __init__(self, expander: Expander, influences: Influences) -> None:
+        self._expander, self._influences = expander, influences
+        self._graphs: dict[tuple[tuple[Effect, ...], frozenset[Node]], Graph] = {}
+        self._shared: dict[tuple[frozenset[str], frozenset[Node]], Graph] = {}
+
+    def of(self, modules: frozenset[str], without: frozenset[Node] = frozenset()) -> Graph:
+        """The graph of an asset whose modules, and all that they import, are these."""
+        found = self._shared.get((modules, without))
+        if found is None:
+            found = self._shared[modules, without] = self._found(modules, without)
+        return found
+
+    def _found(self, modules: frozenset[str], without: frozenset[Node]) -> Graph:
+        effects = self._influences.among(modules)
+        found = self._graphs.get((effects, without))
+        if found is None:
+            influence = self._influences.influence(effects)
+            found = self._graphs[effects, without] = Graph(self._expander, influence, without)
+        return found
+
+    def codes(self) -> dict[str, Code]:
+        """The code of each asset."""
+        found: dict[str, Code] = {}
+        for graph in self._graphs.values():
+            found |= graph.codes()
+        return found
 
 
 def _plain(asset: AnyAsset) -> FunctionType | None:

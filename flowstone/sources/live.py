@@ -49,11 +49,6 @@ class LiveObjects:
         Walk(self._places, found).root(asset.fn)
         return found
 
-    def follow_plain(self, fn: types.FunctionType) -> Extra | None:
-        """The same of a function without layers and closure: its text, if there is one."""
-        root = self._places.root_of(fn)
-        return None if root is None else Extra(["@"], [("0", root)])
-
     def besides(self, node: Node, module: Module) -> Extra | None:
         """What to add to a name: what was put in its place, and what its container holds."""
         if module.namespace is None or node.name not in module.namespace:

@@ -51,9 +51,8 @@ def _process_start() -> int:
     try:
         fields = Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()
         ticks = int(fields[19]) * _NS // os.sysconf("SC_CLK_TCK")
-        # at once: what passes between the two, on a busy machine, counts as time before the start
-        now, since_boot = time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        return now - (since_boot - ticks)
+        # both clocks at once: whatever passes in between makes the start look earlier
+        return time.time_ns() - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - ticks)
     except (OSError, ValueError, IndexError, AttributeError):
         return time.time_ns()
 

@@ -40,6 +40,20 @@ class Places:
 
     def root_of(self, fn: types.FunctionType) -> Node | None:
         """The node of a function's text as an asset's own."""
+        module = self._modules.of_namespace(fn.__globals__)
+        if module is None:
+            return None
+        code = fn.__code__
+        name = code.co_name
+        numbers = module.summary.names.get(name)
+        if numbers:  # mostly it is the last definition of its name: no two begin in a line
+            part = module.summary.parts[numbers[-1]]
+            line = module.line_of(code.co_filename, code.co_firstlineno)
+            if part.line == line and part.kind == "function" and part.name == name:
+                return Node("root", module.name, name, numbers[-1])
+        return self._root_of(fn)
+
+    def _root_of(self, fn: types.FunctionType) -> Node | None:
         node = self.node_of(fn)
         if node is None:
             return None

@@ -31,6 +31,7 @@ class ProjectModules:
         self._own = own
         self._known: dict[str, Module | None] = {}
         self._marks: dict[str, object] = {}
+        self._by_namespace: dict[int, tuple[Mapping[str, Any], Module | None]] = {}
         self._last_lines: dict[int, int] = {}
         self._specs: dict[str, ModuleSpec | None] = {}
         self._places: dict[str, dict[tuple[int, str], list[int]]] = {}
@@ -88,6 +89,12 @@ class ProjectModules:
 
     def of_namespace(self, namespace: Mapping[str, Any]) -> Module | None:
         """The module whose global names these are; None if it is not the project's."""
+        known = self._by_namespace.get(id(namespace))
+        if known is None or known[0] is not namespace:
+            known = self._by_namespace[id(namespace)] = namespace, self._named(namespace)
+        return known[1]
+
+    def _named(self, namespace: Mapping[str, Any]) -> Module | None:
         name = namespace.get("__name__")
         if isinstance(name, str) and _loaded(name) is namespace:
             found = self.module(name)

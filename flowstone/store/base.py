@@ -294,8 +294,16 @@ class MaterializationStore(Protocol):
         """
         ...
 
-    async def cancel_run(self, run_id: str) -> None:
-        """Ask a running run to stop; one that is dead is closed.
+    async def settled_run(self, run_id: str) -> Run:
+        """The run with that id; it is closed first if it is dead.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        ...
+
+    async def cancel_run(self, run_id: str, acts: Sequence[Act] = ()) -> None:
+        """Ask a running run to stop, and record who did so; one that is dead is closed.
 
         Raises:
             NotFoundError: if there is no such run.

@@ -13,6 +13,7 @@ from flowstone.errors import StoreError
 from flowstone.store import rows
 from flowstone.store.base import LEASE_SECONDS
 from flowstone.store.copytext import array, bare_array
+from flowstone.store.exchange import Exchange
 from flowstone.store.faults import lost
 from flowstone.store.pools import CATCH_UP_SECONDS, admitted
 from flowstone.store.process import Process, here, is_gone, this_process
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
+    from flowstone.store.exchange import Answer
     from flowstone.store.run_queries import RunQueries
 
 
@@ -32,11 +34,9 @@ class Claims:
     def __init__(self, queries: RunQueries) -> None:
         self._queries = queries
 
-    async def take_lease(self, conn: AsyncConnection[Any], run_id: str, owner: str) -> None:
+    def take_lease(self, exchange: Exchange, run_id: str, owner: str) -> None:
         """Begin to be alive."""
-        await conn.execute(
-            self._queries.take_lease, [run_id, owner, *this_process(), LEASE_SECONDS]
-        )
+        exchange.say(self._queries.take_lease, [run_id, owner, *this_process(), LEASE_SECONDS])
 
     async def hold_lease(self, conn: AsyncConnection[Any], run_id: str) -> None:
         """Stay alive until the transaction ends.
@@ -64,17 +64,25 @@ class Claims:
 
     async def close_dead_runs(self, conn: AsyncConnection[Any], run_id: str = "") -> None:
         """Close runs that are over, and those whose lease has run out; never ``run_id``."""
-        asked = await conn.execute(
-            self._queries.suspects, [*this_process(), list(here.over), run_id]
-        )
-        suspects = await asked.fetchall()
-        gone_processes = set(filter(is_gone, {Process(*process) for _, _, *process in suspects}))
+        exchange = Exchange(conn)
+        suspects = self.suspects(exchange, run_id)
+        await exchange.over()
+        await self.close(conn, suspects, run_id)
+
+    def suspects(self, exchange: Exchange, run_id: str) -> Answer:
+        """Ask which runs other than ``run_id`` may be over; see ``close``."""
+        return exchange.say(self._queries.suspects, [*this_process(), list(here.over), run_id])
+
+    async def close(self, conn: AsyncConnection[Any], suspects: Answer, run_id: str) -> None:
+        """Close those of the suspects that are over, never ``run_id``."""
+        found = suspects.rows
+        gone_processes = set(filter(is_gone, {Process(*process) for _, _, *process in found}))
         gone = [
             name
-            for name, _, *process in suspects
+            for name, _, *process in found
             if name in here.over or Process(*process) in gone_processes
         ]
-        if gone or any(expired for _, expired, *_ in suspects):
+        if gone or any(expired for _, expired, *_ in found):
             locked = await conn.execute(self._queries.lock_dead_runs, [gone])
             dead = [name for (name,) in await locked.fetchall() if name != run_id]
             if dead:
@@ -90,8 +98,39 @@ class Claims:
         partition: str | None,
     ) -> list[Claim]:
         """Claims of assets, by name; those of dead runs are taken over."""
+        exchange = Exchange(conn)
+        asked = self.ask(exchange, run_id, names, partition, [run_id])
+        await exchange.over()
+        return await self.answered(conn, run_id, names, partition, asked)
+
+    def ask(
+        self,
+        exchange: Exchange,
+        run_id: str,
+        names: Iterable[str],
+        partition: str | None,
+        free: Iterable[str],
+    ) -> Answer:
+        """Ask for claims that nobody has, or one of ``free``; see ``answered``."""
+        parameters = {
+            "names": array(sorted(set(names))),
+            "partition": partition,
+            "run": run_id,
+            "free": list(free),
+        }
+        return exchange.say(self._queries.claim(partition), parameters)
+
+    async def answered(
+        self,
+        conn: AsyncConnection[Any],
+        run_id: str,
+        names: Collection[str],
+        partition: str | None,
+        asked: Answer,
+    ) -> list[Claim]:
+        """The claims that ``ask`` was granted, and what else became of those names."""
         wanted = sorted(set(names))
-        claims = await self._granted(conn, run_id, wanted, partition, [run_id])
+        claims = _granted(asked, run_id)
         if len(claims) < len(wanted):
             await self.close_dead_runs(conn, run_id)
             missing = [name for name in wanted if name not in claims]
@@ -113,29 +152,10 @@ class Claims:
                 claims[name] = Claim(name, holder, current, fence)
             else:
                 free[name] = holder
-        return claims | await self._granted(conn, run_id, sorted(free), partition, free.values())
-
-    async def _granted(
-        self,
-        conn: AsyncConnection[Any],
-        run_id: str,
-        names: Sequence[str],
-        partition: str | None,
-        free: Iterable[str],
-    ) -> dict[str, Claim]:
-        if not names:
-            return {}
-        parameters = {
-            "names": array(names),
-            "partition": partition,
-            "run": run_id,
-            "free": list(free),
-        }
-        cursor = await conn.execute(self._queries.claim(partition), parameters)
-        return {
-            name: Claim(name, run_id, current, fence, granted=True)
-            for name, current, fence in await cursor.fetchall()
-        }
+        exchange = Exchange(conn)
+        asked = self.ask(exchange, run_id, free, partition, free.values())
+        await exchange.over()
+        return claims | _granted(asked, run_id)
 
     async def release(
         self,
@@ -145,23 +165,18 @@ class Claims:
         partition: str | None,
     ) -> None:
         """Free the run's claims of those assets."""
-        await self.settle(conn, run_id, partition, dict.fromkeys(names))
+        exchange = Exchange(conn)
+        self.settle(exchange, run_id, partition, dict.fromkeys(names))
+        await exchange.over()
 
-    async def settle(
+    def settle(
         self,
-        conn: AsyncConnection[Any],
+        exchange: Exchange,
         run_id: str,
         partition: str | None,
         standing: Mapping[str, uuid.UUID | None],
-        made: Collection[str] = (),
-    ) -> None:
-        """Let versions be current, and free the run's claims of those names.
-
-        Raises:
-            RunActiveError: if one of those ``made`` is claimed by another run that is alive.
-        """
-        if not standing:
-            return
+    ) -> Answer:
+        """Let versions be current, and free the run's claims of those names; see ``refuse``."""
         names = sorted(standing)
         parameters = {
             "names": array(names),
@@ -169,20 +184,27 @@ class Claims:
             "partition": partition,
             "run": run_id,
         }
-        cursor = await conn.execute(self._queries.settle(partition), parameters)
-        others = {name: holder for name, holder in await cursor.fetchall() if name in made}
+        return exchange.say(self._queries.settle(partition), parameters)
+
+    async def refuse(
+        self, conn: AsyncConnection[Any], settled: Answer, made: Collection[str]
+    ) -> None:
+        """Look at what ``settle`` was answered.
+
+        Raises:
+            RunActiveError: if one of those ``made`` is claimed by another run that is alive.
+        """
+        others = {name: holder for name, holder in settled.rows if name in made}
         if others:
             alive = await self._alive(conn, others.values())
             for name, holder in others.items():
                 if holder in alive:
                     raise rows.claimed(name, holder)
 
-    async def lock(
-        self, conn: AsyncConnection[Any], names: Iterable[str], partition: str | None
-    ) -> None:
+    def lock(self, exchange: Exchange, names: Iterable[str], partition: str | None) -> None:
         """Lock what is there of names that more than one statement will write."""
         parameters = {"names": sorted(names), "partition": partition}
-        await conn.execute(self._queries.lock_heads(partition), parameters)
+        exchange.say(self._queries.lock_heads(partition), parameters)
 
     async def _alive(self, conn: AsyncConnection[Any], runs: Iterable[str]) -> set[str]:
         cursor = await conn.execute(self._queries.having_leases, [list(runs)])
@@ -233,3 +255,10 @@ class Claims:
     ) -> None:
         """Leave a pool, or all of them."""
         await conn.execute(self._queries.free_slots, [run_id, list(names), partition, pool])
+
+
+def _granted(asked: Answer, run_id: str) -> dict[str, Claim]:
+    return {
+        name: Claim(name, run_id, current, fence, granted=True)
+        for name, current, fence in asked.rows
+    }

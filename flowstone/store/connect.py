@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -14,7 +15,6 @@ from psycopg_pool import AsyncConnectionPool
 
 from flowstone.errors import DatabaseUnavailableError
 from flowstone.store import schema
-from flowstone.store.embedded import EmbeddedServer
 from flowstone.store.faults import may_pass, translated
 from flowstone.store.link import Link
 from flowstone.store.patience import Patience
@@ -116,7 +116,8 @@ async def _served(
     if database_url:
         yield database_url, None
         return
-    embedded = EmbeddedServer(home)
+    # who has a server need not wait for the import of this one
+    embedded = import_module("flowstone.store.embedded").EmbeddedServer(home)
     await to_thread.run_sync(embedded.start)
     revive = functools.partial(to_thread.run_sync, embedded.revive, abandon_on_cancel=True)
     try:

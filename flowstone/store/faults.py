@@ -31,6 +31,11 @@ def translated(error: pg.Error) -> StoreError:
     primary = error.diag.message_primary or type(error).__name__
     if isinstance(error, pg.UniqueViolation):
         return StoreError("this run has a row for that asset and partition already")
+    if isinstance(error, pg.InsufficientPrivilege):
+        return StoreError(
+            f"this role of the database may not do that: {primary}; use one that may, see:"
+            f" python -m flowstone db roles"
+        )
     if isinstance(error, pg.CheckViolation | pg.DataError | pg.NotNullViolation):
         return StoreError(f"the database refused the row: {primary}")
     if is_unreachable(error):

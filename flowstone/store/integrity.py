@@ -160,14 +160,14 @@ SELECT m.asset_name, m.partition, m.run_id, m.id, CASE
             ELSE ', and has an end' END
     WHEN m.status IN ('running', 'success', 'failed') AND m.started_at IS NULL
         THEN 'it is ' || m.status || ', and was never started'
-    WHEN jsonb_array_length(m.attempts) >= m.attempt
-        THEN format('attempt %%s has %%s failed before it',
-            m.attempt, jsonb_array_length(m.attempts))
+    WHEN n.failed >= m.attempt
+        THEN format('attempt %%s has %%s failed before it', m.attempt, n.failed)
     ELSE 'it is ' || m.status || ', and has a value' END AS what
-FROM {materializations} m
+FROM {materializations} m CROSS JOIN LATERAL (SELECT CASE jsonb_typeof(m.attempts)
+    WHEN 'array' THEN jsonb_array_length(m.attempts) ELSE m.attempt END AS failed) n
 WHERE (m.completed_at IS NULL) <> (m.status IN ('pending', 'running', 'waiting_approval'))
     OR m.status IN ('running', 'success', 'failed') AND m.started_at IS NULL
-    OR jsonb_array_length(m.attempts) >= m.attempt
+    OR n.failed >= m.attempt
     OR m.status NOT IN ('success', 'stale') AND m.codec IS NOT NULL
 UNION ALL
 SELECT d.asset_name, d.partition, d.run_id, d.materialization_id,
@@ -192,7 +192,8 @@ SELECT NULL AS asset_name, r.partition, r.run_id, NULL::uuid AS id,
         AS what
 FROM {runs} r CROSS JOIN LATERAL (SELECT count(*) AS made FROM {materializations} m
     WHERE m.run_id = r.run_id AND m.status IN ('success', 'stale')) n
-WHERE r.status <> 'running' AND n.made < (r.counts ->> 'materialized')::bigint
+WHERE r.status <> 'running' AND n.made < CASE jsonb_typeof(r.counts -> 'materialized')
+    WHEN 'number' THEN (r.counts -> 'materialized')::numeric END
 UNION ALL
 SELECT m.asset_name, m.partition, m.run_id, m.id,
     'it is ' || m.status || ', and its run counts as success'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from psycopg import errors as pg
 
 from flowstone.errors import StoreError
 from flowstone.store.faults import lost
@@ -10,8 +12,6 @@ from flowstone.store.faults import lost
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
-
-    from psycopg import AsyncConnection
 
     from flowstone.core.records import Decision, Draft, StepLog
     from flowstone.store.link import Link
@@ -31,7 +31,6 @@ class PostgresJournal:
         self._link, self._queries, self._recording = link, queries, recording
         self._run_id = run_id
         self._number: int | None = None
-        self._turn = queries.next_batch(run_id)
 
     async def __aenter__(self) -> Self:
         return self
@@ -46,41 +45,36 @@ class PostgresJournal:
         logs: Sequence[StepLog] = (),
     ) -> None:
         """Write one batch, once; asked again for one that may have failed, the same is meant."""
-
-        async def attempt() -> int:
-            async with self._link.connection() as conn:
-                number = await self._next(conn)
-                async with conn.transaction():
-                    if await self._takes_turn(conn, number):
-                        said = (drafts, decisions, logs)
-                        await self._recording.record(conn, self._run_id, *said)
-            return number
-
-        self._number = await self._link.insist(attempt)
+        await self._link.insist(lambda: self._write(drafts, decisions, logs))
         self._recording.mark(drafts)
 
-    async def _next(self, conn: AsyncConnection[Any]) -> int:
+    async def _write(
+        self, drafts: Sequence[Draft], decisions: Sequence[Decision], logs: Sequence[StepLog]
+    ) -> None:
         if self._number is None:
-            self._number = await self._written(conn)
-        return self._number + 1
+            self._number = await self._written()
+        number = self._number + 1
+        turn = {"run": self._run_id, "number": number}
+        try:
+            async with self._link.exchange() as exchange:
+                exchange.say(self._queries.next_batch, turn)
+                await self._recording.record(exchange, self._run_id, drafts, decisions, logs)
+        except pg.DivisionByZero:
+            await self._expect(number)
+        self._number = number
 
-    async def _written(self, conn: AsyncConnection[Any]) -> int:
-        row = await (await conn.execute(self._queries.written, [self._run_id])).fetchone()
+    async def _expect(self, number: int) -> None:
+        """Make sure that a batch whose turn it is not is in already."""
+        written = await self._written()
+        if written == number - 1:
+            raise lost(self._run_id)
+        if written != number:
+            msg = f"run {self._run_id} has another writer"
+            raise StoreError(msg)
+
+    async def _written(self) -> int:
+        async with self._link.connection() as conn:
+            row = await (await conn.execute(self._queries.written, [self._run_id])).fetchone()
         if row is None:
             raise lost(self._run_id)
         return int(row[0])
-
-    async def _takes_turn(self, conn: AsyncConnection[Any], number: int) -> bool:
-        """Whether the batch is to be written; not if it is in already."""
-        cursor = await conn.execute((b"%d" % number).join(self._turn))
-        while cursor.nextset():
-            pass
-        if cursor.rowcount == 1:
-            return True
-        written = await self._written(conn)
-        if written == number:
-            return False
-        if written != number - 1:
-            msg = f"run {self._run_id} has another writer"
-            raise StoreError(msg)
-        raise lost(self._run_id)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, LiteralString, Protocol, TypeVar
+import contextlib
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 from psycopg import errors as pg
 from psycopg_pool import PoolClosed, PoolTimeout
 
+from flowstone.store.exchange import Exchange
 from flowstone.store.faults import is_unreachable, may_pass, translated
 from flowstone.store.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from psycopg import AsyncConnection
@@ -35,9 +37,9 @@ T = TypeVar("T")
 ANSWER_SECONDS = 60.0
 #: What a transaction sets for itself: in milliseconds, how long a process that was stopped may
 #: keep locks, how long locks are waited for, and how long a statement may take.
-LIMITS: LiteralString = (
-    "SET LOCAL idle_in_transaction_session_timeout = 5000;"
-    " SET LOCAL lock_timeout = 5000; SET LOCAL statement_timeout = 45000"
+LIMITS = (
+    b"SELECT set_config('idle_in_transaction_session_timeout', '5000', true),"
+    b" set_config('lock_timeout', '5000', true), set_config('statement_timeout', '45000', true)"
 )
 
 
@@ -67,9 +69,9 @@ class Link:
         async def attempt() -> T:
             nonlocal at_commit
             at_commit = False
-            async with self.connection() as conn, conn.transaction():
-                await conn.execute(LIMITS)
-                result = await act(conn)
+            async with self.exchange() as exchange:
+                await exchange.over()
+                result = await act(exchange.conn)
                 at_commit = once
             return result
 
@@ -114,6 +116,18 @@ class Link:
                 await self._revive()
             if not (may_pass(told) and may_repeat() and await patience.wait()):
                 raise translated(told) from told
+
+    @contextlib.asynccontextmanager
+    async def exchange(self) -> AsyncIterator[Exchange]:
+        """An exchange that begins a transaction which keeps nobody out for long.
+
+        The transaction ends with the block; the driver's errors come out as they are.
+        """
+        async with self._pool.connection() as conn:
+            exchange = Exchange(conn)
+            exchange.begin()
+            exchange.say(LIMITS)
+            yield exchange
 
     def connection(self) -> AbstractAsyncContextManager[AsyncConnection[Any]]:
         """A connection of the pool; the driver's errors come out as they are."""

@@ -245,10 +245,15 @@ class MemoryStore:
         self._claims.lease(run_id)
         return self._claims.is_cancelled(run_id)
 
-    async def cancel_run(self, run_id: str) -> None:
+    async def settled_run(self, run_id: str) -> Run:
+        self._close_dead_runs()
+        return await self.get_run(run_id)
+
+    async def cancel_run(self, run_id: str, acts: Sequence[Act] = ()) -> None:
         self._close_dead_runs()
         if not self._claims.cancel(run_id):
             raise RunEndedError(f"run {run_id} is over: {(await self.get_run(run_id)).status}")
+        self._acts += acts
 
     @contextlib.asynccontextmanager
     async def journal(self, run_id: str) -> AsyncIterator[MemoryJournal]:
@@ -318,7 +323,7 @@ class MemoryStore:
             holder = self._claims.holder((draft.asset_name, draft.partition))
             if holder not in (None, run_id):
                 raise rows.claimed(draft.asset_name, str(holder))
-        new = rows.new_code(successes, set())
+        new = rows.new_code((draft.code for draft in successes), set())
         self._code |= dict(new.versions)
         self._texts |= dict(new.sources)
         self._write(drafts)

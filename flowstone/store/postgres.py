@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from psycopg import errors as pg
 from psycopg.rows import dict_row, tuple_row
 from psycopg.types.json import Jsonb
 
@@ -25,12 +26,13 @@ from flowstone.store.faults import lost
 from flowstone.store.heart import PostgresHeart, StillHeart, ticking
 from flowstone.store.journal import PostgresJournal
 from flowstone.store.process import here
+from flowstone.store.queries import RUNS_TABLE
 from flowstone.store.recording import Recording
 from flowstone.store.run_queries import RunQueries
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from psycopg import AsyncConnection
     from psycopg.sql import Composed
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from flowstone.core.status import Status
     from flowstone.store.base import Definitions, Heart, Told
     from flowstone.store.link import Link
+
+
+T = TypeVar("T")
 
 
 class PostgresStore:
@@ -195,14 +200,18 @@ class PostgresStore:
         decisions: Sequence[Decision] = (),
         acts: Sequence[Act] = (),
     ) -> None:
-        async def act(conn: AsyncConnection[Any]) -> None:
-            if await self._opens(conn, run):
-                await self._recording.record(conn, run.run_id, drafts, decisions)
-                await self._note(conn, acts)
-            elif not await self._is_recorded(conn, run):
-                raise StoreError(f"there is a run {run.run_id} already")
+        async def attempt() -> None:
+            async with self._link.exchange() as exchange:
+                exchange.say(self._queries.insert_run, _run_values(run))
+                await self._recording.record(exchange, run.run_id, drafts, decisions)
+                await self._note(exchange.conn, acts)
 
-        await self._link.transact(act)
+        async def again() -> None:
+            async with self._link.connection() as conn:
+                if not await self._is_recorded(conn, run):
+                    raise StoreError(f"there is a run {run.run_id} already")
+
+        await self._link.insist(_once(attempt, again))
         self._recording.mark(drafts)
 
     async def start_run(
@@ -215,19 +224,27 @@ class PostgresStore:
         asked = ticking()
         run_id, partition = run.run_id, run.partition
 
-        async def act(conn: AsyncConnection[Any]) -> list[Claim]:
-            await self._claims.close_dead_runs(conn, run_id)
-            if await self._opens(conn, run):
-                await self._claims.take_lease(conn, run_id, run.executor_node or "")
+        async def attempt() -> list[Claim]:
+            async with self._link.exchange() as exchange:
+                suspects = self._claims.suspects(exchange, run_id)
+                exchange.say(self._queries.insert_run, _run_values(run))
+                self._claims.take_lease(exchange, run_id, run.executor_node or "")
                 if claims and decisions:
                     names = {*claims, *(each.asset_name for each in decisions)}
-                    await self._claims.lock(conn, names, partition)
-                await self._recording.record(conn, run_id, drafts, decisions)
-            else:
-                await self._claims.keep_lease(conn, run_id)
-            return await self._claims.claim(conn, run_id, claims, partition)
+                    self._claims.lock(exchange, names, partition)
+                asked_for = self._claims.ask(exchange, run_id, claims, partition, [run_id])
+                await self._recording.record(exchange, run_id, drafts, decisions)
+                conn = exchange.conn
+                await self._claims.close(conn, suspects, run_id)
+                return await self._claims.answered(conn, run_id, claims, partition, asked_for)
 
-        granted = await self._link.transact(act)
+        async def again() -> list[Claim]:
+            async with self._link.exchange() as exchange:
+                await exchange.over()
+                await self._claims.keep_lease(exchange.conn, run_id)
+                return await self._claims.claim(exchange.conn, run_id, claims, partition)
+
+        granted = await self._link.insist(_once(attempt, again))
         self._recording.mark(drafts)
         self._started[run_id] = asked
         here.began(run_id)
@@ -282,15 +299,20 @@ class PostgresStore:
             return any(row.values())
         raise lost(run_id)
 
-    async def cancel_run(self, run_id: str) -> None:
+    async def settled_run(self, run_id: str) -> Run:
+        await self._link.transact(self._claims.close_dead_runs)
+        return await self.get_run(run_id)
+
+    async def cancel_run(self, run_id: str, acts: Sequence[Act] = ()) -> None:
         async def act(conn: AsyncConnection[Any]) -> int:
             await self._claims.close_dead_runs(conn)
             asked = await conn.execute(self._queries.ask_to_stop, [run_id])
             if asked.rowcount:
                 await conn.execute(self._queries.tell_to_stop, [run_id])
+                await self._note(conn, acts)
             return asked.rowcount
 
-        if not await self._link.transact(act):
+        if not await self._link.transact(act, once=True):
             run = await self.get_run(run_id)
             raise RunEndedError(f"run {run_id} is over: {run.status}")
 
@@ -321,10 +343,6 @@ class PostgresStore:
         self._recording.pooled.discard(run.run_id)
         if not finished:
             raise lost(run.run_id)
-
-    async def _opens(self, conn: AsyncConnection[Any], run: Run) -> bool:
-        """Insert the run's row; False if there is one, from a transaction whose answer was lost."""
-        return bool((await conn.execute(self._queries.insert_run, _run_values(run))).rowcount)
 
     async def _is_recorded(self, conn: AsyncConnection[Any], run: Run) -> bool:
         """Whether the run's end is recorded, by a transaction whose answer was lost."""
@@ -418,6 +436,22 @@ def _run_values(run: Run) -> list[Any]:
         run.completed_at,
         run.request and Jsonb(run.request),
     ]
+
+
+def _once(
+    attempt: Callable[[], Awaitable[T]], again: Callable[[], Awaitable[T]]
+) -> Callable[[], Awaitable[T]]:
+    """``attempt``, or ``again`` if there is such a run: the answer to that attempt was lost."""
+
+    async def once() -> T:
+        try:
+            return await attempt()
+        except pg.UniqueViolation as error:
+            if error.diag.table_name != RUNS_TABLE:
+                raise
+        return await again()
+
+    return once
 
 
 def _given(partition: str | None) -> list[str]:

@@ -23,6 +23,9 @@ TABLES = (
     "schema",
 )
 
+#: What the server calls the table of runs, in its errors.
+RUNS_TABLE = "flowstone_runs"
+
 # JSON comes as text: the driver would look at each document much longer than Python's parser.
 _COLUMNS: LiteralString = """
     id, asset_name, partition, run_id, status, attempt, started_at, completed_at, duration_ms,

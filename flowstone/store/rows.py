@@ -17,7 +17,7 @@ from flowstone.core.records import (
     ValuePointer,
 )
 from flowstone.core.status import OPEN, STATUSES
-from flowstone.core.text import METADATA_ITEMS, cap, clean, jsonable
+from flowstone.core.text import cap, clean, jsonable
 from flowstone.errors import RunActiveError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def storable(name: str, value: Any) -> Any:
         return cap(clean(str(value)))
     if name in DOCUMENTS:
         # An asset may have any number of inputs, and a hash is compared with all of them.
-        return jsonable(value, METADATA_ITEMS if name == "metadata" else sys.maxsize)
+        return jsonable(value) if name == "metadata" else jsonable(value, sys.maxsize, sys.maxsize)
     return value
 
 
@@ -230,19 +230,17 @@ class NewCode(NamedTuple):
     sources: list[tuple[str, str]]
 
 
-def new_code(successes: Iterable[Draft], known: AbstractSet[str]) -> NewCode:
-    """The code of successes that is not ``known`` to be recorded yet."""
+def new_code(codes: Iterable[Code], known: AbstractSet[str]) -> NewCode:
+    """Code that has a version, without the definitions ``known`` to be recorded."""
     versions: dict[str, dict[str, tuple[str, str]]] = {}
     sources: dict[str, str] = {}
-    for code in (draft.code for draft in successes):
-        if code.version is None or code.version in known or code.version in versions:
-            continue
-        versions[code.version] = {
-            each.name: (each.digest, clean(each.place)) for each in code.definitions
-        }
-        sources |= {each.digest: clean(each.source) for each in code.definitions}
-    new = {digest: text for digest, text in sources.items() if digest not in known}
-    return NewCode(sorted(versions.items()), sorted(new.items()))
+    for code in codes:
+        if code.version is not None and code.version not in versions:
+            found = code.definitions
+            versions[code.version] = {each.name: (each.digest, clean(each.place)) for each in found}
+            new = (each for each in found if each.digest not in known)
+            sources |= {each.digest: clean(each.source) for each in new}
+    return NewCode(sorted(versions.items()), sorted(sources.items()))
 
 
 def kept(code: Code) -> Iterator[str]:

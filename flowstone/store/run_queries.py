@@ -7,7 +7,6 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from flowstone.store.link import LIMITS
 from flowstone.store.queries import Queries
 
 #: The columns that change after the insert, with the array type they are sent as.
@@ -58,11 +57,9 @@ class RunQueries(Queries):
 
     @cached_property
     def insert_run(self) -> bytes:
-        """Inserts nothing if there is such a run, once the transaction that made it is over."""
         return self._compose(
             "INSERT INTO {runs} ({run_columns}, request)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-            " ON CONFLICT (run_id) DO NOTHING"
         )
 
     @cached_property
@@ -170,22 +167,19 @@ class RunQueries(Queries):
     def written(self) -> bytes:
         return self._compose("SELECT written FROM {runs} WHERE run_id = %s")
 
-    def next_batch(self, run_id: str) -> tuple[bytes, bytes, bytes]:
-        """One round trip that takes the turn of a batch; its number goes between the parts.
+    @cached_property
+    def next_batch(self) -> bytes:
+        """Takes the turn of a batch; a division by zero if it is not its turn.
 
-        The last statement counts. Whoever takes the same turn waits there until the other one has
-        committed or failed.
+        An error, so that what is said in the same text is not executed then. Whoever takes the
+        same turn waits there until the other one has committed or failed.
         """
-        start: LiteralString = (
-            "; WITH held AS (SELECT run_id FROM {leases} WHERE run_id = {run_id} FOR KEY SHARE)"
-            " UPDATE {runs} r SET written = "
+        return self._compose(
+            "WITH held AS (SELECT run_id FROM {leases} WHERE run_id = %(run)s FOR KEY SHARE),"
+            " turned AS (UPDATE {runs} r SET written = %(number)s FROM held"
+            "  WHERE r.run_id = held.run_id AND r.written + 1 = %(number)s RETURNING r.run_id)"
+            " SELECT 1 / count(*) FROM turned"
         )
-        end: LiteralString = " FROM held WHERE r.run_id = held.run_id AND r.written + 1 = "
-        first, middle = (
-            sql.SQL(part).format(**self._tables, run_id=sql.Literal(run_id)).as_bytes()
-            for part in (LIMITS + start, end)
-        )
-        return first, middle, b""
 
     def claim(self, partition: str | None) -> bytes:
         """Parameters: names, sorted, the partition, the run, and runs known to hold nothing.
@@ -319,9 +313,10 @@ class RunQueries(Queries):
         return self._updates[columns]
 
     @cached_property
-    def copy_lineage(self) -> bytes:
+    def insert_lineage(self) -> bytes:
         return self._compose(
-            "COPY {lineage} (materialization_id, upstream_id, parameter) FROM STDIN"
+            "INSERT INTO {lineage} (materialization_id, upstream_id, parameter)"
+            " SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[])"
         )
 
     @cached_property
@@ -336,6 +331,11 @@ class RunQueries(Queries):
         return self._compose(
             "COPY {logs} (run_id, asset_name, partition, attempt, lines, left_out) FROM STDIN"
         )
+
+    @cached_property
+    def missing_code(self) -> bytes:
+        """Those of the versions that are not recorded."""
+        return self._compose("SELECT unnest(%s::text[]) EXCEPT SELECT version FROM {code}")
 
     @cached_property
     def insert_code(self) -> bytes:

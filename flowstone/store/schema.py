@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg import errors as pg
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _IDENTIFIER_BYTES = 63  # Postgres cuts longer ones off without a word
 _LOCK_WAIT = "60s"
+_FILES = Path(__file__).parent / "migrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Migration:
 def migrations() -> list[Migration]:
     """All migrations of this Flowstone, by number."""
     found = []
-    for file in files("flowstone.store").joinpath("migrations").iterdir():
+    for file in _FILES.iterdir():
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
         if match:
             found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))
@@ -50,13 +51,24 @@ def newest() -> int:
 
 
 async def version(conn: AsyncConnection[Any], queries: Queries) -> int:
-    """The database's schema version; 0 if it has none of ours. One query."""
+    """The database's schema version; 0 if it has none of ours. One query.
+
+    Raises:
+        SchemaError: if this role may not read it.
+    """
     try:
         async with conn.transaction():
             cursor = await conn.execute(queries.schema_version)
             row = await cursor.fetchone()
     except (pg.UndefinedTable, pg.InvalidSchemaName):
         return 0
+    except pg.InsufficientPrivilege as error:
+        msg = (
+            f"role {conn.info.user!r} may not read the tables of Flowstone"
+            f" ({error.diag.message_primary}); make it a member of a role that may, see:"
+            f" python -m flowstone db roles"
+        )
+        raise SchemaError(msg) from None
     return int(row[0]) if row else 0
 
 
@@ -97,7 +109,9 @@ async def apply(conn: AsyncConnection[Any], schema: str | None) -> list[Migratio
             await conn.execute("SELECT pg_advisory_xact_lock(%s)", [lock])
             if schema:
                 name = sql.Identifier(schema)
-                await conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+                # Asked for one that is there, Postgres wants the right to make one all the same.
+                if not await _exists(conn, schema):
+                    await conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
                 await conn.execute(sql.SQL("SET LOCAL search_path TO {}").format(name))
             await conn.execute(queries.create_versions)
             present = await version(conn, queries)
@@ -109,14 +123,21 @@ async def apply(conn: AsyncConnection[Any], schema: str | None) -> list[Migratio
     return missing
 
 
-def check_name(schema: str | None) -> None:
-    """Raise ``SchemaError`` for a schema name that Postgres would cut off or refuse."""
-    if schema is not None and not re.fullmatch(r"[^\W\d]\w*", schema):
-        msg = f"{schema[:80]!r} can't name a schema; use letters, digits and _ (FLOWSTONE_SCHEMA)"
+def check_name(name: str | None, what: str = "a schema", told: str = "FLOWSTONE_SCHEMA") -> None:
+    """Raise ``SchemaError`` for a name that Postgres would cut off or refuse."""
+    if name is not None and not re.fullmatch(r"[^\W\d]\w*", name):
+        msg = f"{name[:80]!r} can't name {what}; use letters, digits and _ ({told})"
         raise SchemaError(msg)
-    if schema is not None and len(schema.encode()) > _IDENTIFIER_BYTES:
-        msg = f"schema name {schema[:20]!r}... is longer than {_IDENTIFIER_BYTES} bytes"
+    if name is not None and len(name.encode()) > _IDENTIFIER_BYTES:
+        msg = (
+            f"the name {name[:20]!r}... of {what} is longer than {_IDENTIFIER_BYTES} bytes ({told})"
+        )
         raise SchemaError(msg)
+
+
+async def _exists(conn: AsyncConnection[Any], schema: str) -> bool:
+    cursor = await conn.execute("SELECT FROM pg_namespace WHERE nspname = %s", [schema])
+    return cursor.rowcount == 1
 
 
 @contextlib.contextmanager

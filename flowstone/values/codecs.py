@@ -95,7 +95,8 @@ def _pickle(value: object, sink: Sink, noticed: set[type], *, allow_pickle: bool
     cure = "return something else, or use @asset(keep=False)"
     if not allow_pickle:
         raise UnserializableValueError(
-            f"a value of type {kind} can only be pickled, and pickle is off; {cure}"
+            f"a value of type {kind} can only be pickled, and pickle is off; {cure}, or allow it:"
+            f" FLOWSTONE_PICKLE=1"
         )
     try:
         _Noticing(sink, noticed).dump(value)

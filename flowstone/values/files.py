@@ -24,6 +24,7 @@ _DIGEST = re.compile(r"[0-9a-f]{40}")
 _FILE_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR}
 _CHUNK = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class DigestFiles:
@@ -65,7 +66,7 @@ class DigestFiles:
             sink.settle()
             if sink.aside is not None and not _holds(path, sink.digest, sink.size):
                 _make_folder(path.parent)
-                sink.aside.replace(path)
+                _moved(sink.aside, path)
             # On reuse too: the process that made the file may not have come this far.
             _flush_folder(path.parent)
             _flush_folder(self._root)
@@ -149,7 +150,23 @@ def _holds(path: Path, digest: str, size: int) -> bool:
 
 
 def _opened(path: Path) -> BinaryIO:
-    return open(path, "rb", opener=lambda name, _: os.open(name, _READ))
+    with _entered(path.parent) as folder:
+        return open(path, "rb", opener=lambda _, __: os.open(path.name, _READ, dir_fd=folder))
+
+
+def _moved(aside: Path, path: Path) -> None:
+    with _entered(path.parent) as folder:
+        os.replace(aside, path.name, dst_dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _entered(folder: Path) -> Iterator[int]:
+    """A folder of the store; not one that a link leads to, for that may lie anywhere."""
+    descriptor = os.open(folder, _FOLDER)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _is_regular(status: os.stat_result, size: int) -> bool:

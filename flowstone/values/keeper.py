@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from flowstone.core.records import ValuePointer
-from flowstone.core.text import safe_str
+from flowstone.core.text import clean, safe_str
 from flowstone.errors import UnserializableValueError, ValueLostError, ValueStoreError
 from flowstone.values.io import DEFAULT, Product, identity, manager_of
 from flowstone.values.store import Saved
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: The codec of values that an IO manager keeps.
 CODEC = "io"
-_ADDRESS_LIMIT = 2_000
+_TEXT_LIMIT = 2_000
 _REASON_LIMIT = 300
 
 
@@ -51,15 +51,15 @@ class Keeper:
         """
         manager = self.manager(asset)
         if manager is None:
-            saved = self.values.save(value, asset.returns)
-            return Saved(saved.pointer, stated or saved.data_version)
+            saved = self.values.save_small(value) or self.values.save(value, asset.returns)
+            return Saved(saved.pointer, stated) if stated else saved
         product = self._product(asset)
         version = stated or _own_version(manager, value, product) or self._canonical(value)
         address: object = manager.save(value, replace(product, data_version=version))
-        if not isinstance(address, str) or len(address) > _ADDRESS_LIMIT:
+        if not isinstance(address, str) or not _is_kept_as_it_is(address):
             raise UnserializableValueError(
                 f"{identity(manager)}.save() gave no address: a text of at most "
-                f"{_ADDRESS_LIMIT:,} characters, to find the value again"
+                f"{_TEXT_LIMIT:,} characters without NUL, to find the value again"
             )
         location = f"{identity(manager)} {address}"
         return Saved(
@@ -132,7 +132,17 @@ def _own_version(manager: IOManager, value: Any, product: Product) -> str | None
             f"{identity(manager)}.data_version() gave a value of {type(version).__name__}, not a"
             " text or None"
         )
+    if version is not None and not _is_kept_as_it_is(version):
+        raise UnserializableValueError(
+            f"{identity(manager)}.data_version() gave a text that can't be kept: write at most"
+            f" {_TEXT_LIMIT:,} characters without NUL, a digest for example"
+        )
     return version
+
+
+def _is_kept_as_it_is(text: str) -> bool:
+    """Whether the database gives back the same, and not at anybody's cost."""
+    return len(text) <= _TEXT_LIMIT and clean(text) == text
 
 
 def _key(manager: IOManager) -> object:

@@ -56,7 +56,10 @@ def handed_out(value: Any) -> Any:
 
 def owner_of(value: object) -> str:
     """Give the name of the data library whose class this is, or an empty text."""
-    root = type(value).__module__.partition(".")[0]
+    module = type(value).__module__
+    if module == "builtins":
+        return ""
+    root = module.partition(".")[0]
     return root if root in _LIBRARIES and root in sys.modules else ""
 
 
@@ -68,7 +71,7 @@ def is_shareable(value: object) -> bool:
     Python objects in them. False for all else, frozen dataclasses and enum members too, since
     their members may be mutable or they may carry attributes.
     """
-    return _shareable(value, 0)
+    return type(value) in _IMMUTABLE or _shareable(value, 0)
 
 
 def _shareable(value: object, depth: int) -> bool:

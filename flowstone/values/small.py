@@ -12,11 +12,14 @@ _SHORT = 4_096
 def is_small(value: Any) -> bool:
     """Say whether a value is a short built-in scalar, or a list, tuple or dict of a few such."""
     kind = type(value)
+    if kind is int:
+        short: bool = value.bit_length() < _SHORT
+        return short
     if kind is list or kind is tuple:
         return len(value) <= _FEW and all(map(_is_short, value))
     if kind is dict:
         return len(value) <= _FEW and all(map(_is_short, (*value, *value.values())))
-    return _is_short(value)
+    return False
 
 
 def _is_short(value: Any) -> bool:

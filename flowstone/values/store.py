@@ -82,9 +82,8 @@ class ValueStore:
         """
         if isinstance(value, Path):
             return self._pointed(value)
-        few = encode_json(value) if is_small(value) else None
-        if few is not None and len(few) <= self._inline_limit:
-            return _saved_inline(value, few)
+        if (small := self.save_small(value)) is not None:
+            return small
         noticed: set[type] = set()
         with self._files.sink(self._inline_limit) as sink:
             codec = codecs.encode(
@@ -93,11 +92,27 @@ class ValueStore:
             inline = sink.held
             if inline is None:
                 self._files.keep(sink)
-        pointer = ValuePointer(
+        pointer = ValuePointer.model_construct(
             codec=codec, size=sink.size, content_digest=sink.digest, inline=inline
         )
         version = _data_version(value, pointer, noticed)
         return Saved(pointer, self._of(version, noticed))
+
+    def save_small(self, value: object) -> Saved | None:
+        """Keep a value that is a few bytes of plain JSON; None for any other."""
+        data = encode_json(value) if is_small(value) else None
+        if data is None or len(data) > self._inline_limit:
+            return None
+        pointer = ValuePointer.trusted(
+            {
+                "codec": "json",
+                "size": len(data),
+                "content_digest": content_digest(data),
+                "inline": data,
+                "location": None,
+            }
+        )
+        return Saved(pointer, digest(value))
 
     def version(self, value: object) -> str:
         """The data version of a value that is kept elsewhere; empty if it has no canonical form.
@@ -135,7 +150,10 @@ class ValueStore:
         if pointer.is_path:
             return paths.checked(pointer, Remembered(_NOWHERE))
         if not self._may_decode(pointer):
-            raise ValueLostError("the value was pickled, and pickle is off")
+            raise ValueLostError(
+                "the value was pickled, and pickle is off; allow it (FLOWSTONE_PICKLE=1) if you"
+                " trust whoever can write the database and the value store"
+            )
         if pointer.inline is None and codecs.is_streamed(pointer.codec):
             with self._files.open(pointer.content_digest, pointer.size) as file:
                 return self._decoded(pointer, file, annotation)
@@ -204,20 +222,6 @@ class ValueStore:
                 f"value {pointer.content_digest} in the database is not what was recorded"
             )
         return data
-
-
-def _saved_inline(value: object, data: bytes) -> Saved:
-    """What a value is saved as that is a few bytes of plain JSON."""
-    pointer = ValuePointer.trusted(
-        {
-            "codec": "json",
-            "size": len(data),
-            "content_digest": content_digest(data),
-            "inline": data,
-            "location": None,
-        }
-    )
-    return Saved(pointer, _data_version(value, pointer, set()))
 
 
 def _data_version(value: object, pointer: ValuePointer, noticed: set[type]) -> str:

@@ -57,6 +57,8 @@ def _no_part(_item: object) -> None:
 def encode_json(value: object) -> bytes | None:
     """Give plain JSON that reads back as the same value and types, or None if there is none."""
     try:
+        if type(value) is int:
+            return b"%d" % value
         return _dumped(value) if _is_plain_json(value, 0) else None
     except (ValueError, RecursionError):  # an int of more digits than Python writes
         return None

@@ -715,7 +715,8 @@ class TestRacers:
             for version in ("1", "2", "3", "4"):
                 group.start_soon(race, version)
         runs = await opened.store.list_runs()
-        rows = [row for run in runs for row in await opened.store.get_by_run_id(run.run_id)]
+        every = [row for run in runs for row in await opened.store.get_by_run_id(run.run_id)]
+        rows = [row for row in every if row.status != "cancelled"]  # another's stands in for those
         versions = [row.code_version for row in rows if row.asset_name == "shared"]
         assert len(set(versions)) == len(versions) == 4
         assert {row.status for row in rows} == {"success"}

@@ -140,15 +140,18 @@ HARM = [
     (
         "I3",
         (
-            "ALTER TABLE flowstone_current DROP CONSTRAINT flowstone_current_asset_name_partition_key;"
-            " INSERT INTO flowstone_current SELECT * FROM flowstone_current WHERE asset_name = 'both'"
+            "ALTER TABLE flowstone_current "
+            "DROP CONSTRAINT flowstone_current_asset_name_partition_key;"
+            " INSERT INTO flowstone_current SELECT * FROM flowstone_current"
+            " WHERE asset_name = 'both'"
         ),
         ("both", "2 heads"),
     ),
     (
         "I3",
         (
-            "UPDATE flowstone_current c SET materialization_id = m.id FROM flowstone_materializations m"
+            "UPDATE flowstone_current c SET materialization_id = m.id"
+            " FROM flowstone_materializations m"
             " WHERE c.asset_name = 'both' AND c.partition IS NULL AND m.asset_name = 'both'"
             " AND m.partition = 'mon'"
         ),
@@ -207,6 +210,19 @@ HARM = [
     ),
     (
         "I6",
+        "UPDATE flowstone_materializations SET attempts = '{}' WHERE asset_name = 'both'",
+        ("both", "attempt 1 has 1 failed"),
+    ),
+    (
+        "I2",
+        (
+            "UPDATE flowstone_materializations SET inputs = '{\"upstream\": {}}'"
+            " WHERE asset_name = 'both'"
+        ),
+        ("both", "names 0 inputs and has 3 edges"),
+    ),
+    (
+        "I6",
         (
             "INSERT INTO flowstone_decisions (run_id, asset_name, kind, materialization_id)"
             " SELECT 'r', asset_name, 'history', id FROM flowstone_materializations"
@@ -233,6 +249,7 @@ HARM = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "harm", "told"), HARM)
 async def test_an_invariant_that_is_broken_is_named(
     number: str, harm: str, told: tuple[str | None, str], filled: Filled
@@ -245,6 +262,7 @@ async def test_an_invariant_that_is_broken_is_named(
     assert any(asset == told[0] and told[1] in what for asset, what in named), named
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("way", ["delete", "truncate", "flip", "link"])
 async def test_a_value_file_that_is_not_what_it_was_is_named(
     way: str, database_18: str, tmp_path: Path

@@ -31,7 +31,7 @@ from tests.integration.test_store_faults import run
 from tests.integration.valve import Valve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from psycopg import AsyncConnection
 
@@ -48,7 +48,7 @@ def folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def chain(acts: dict[str, Callable[[], object]], ran: list[str]) -> list[AnyAsset]:
+def chain(acts: Mapping[str, Callable[[], object]], ran: list[str]) -> list[AnyAsset]:
     """Assets of these names, each made after the one before, that do these things meanwhile."""
     return [
         made(name, act, ran, [before] if before else [])
@@ -75,7 +75,7 @@ class TestServer:
     ) -> None:
         ran: list[str] = []
         with running_server() as server:
-            acts = {
+            acts: dict[str, Callable[[], object]] = {
                 "first": lambda: None,
                 "a_backend_killed": partial(to_thread.run_sync, server.kill_backend),
                 "restarted": partial(to_thread.run_sync, server.end, signal.SIGINT),
@@ -136,6 +136,76 @@ class TestServer:
                     while await beats(conn) < before + number:
                         pass
             heart.stop()
+
+
+class TestLimits:
+    """What a transaction sets for itself: it ends, and is tried again; no step is."""
+
+    @pytest.fixture(autouse=True)
+    def tight(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A quarter of a second for everything."""
+        limits = link.LIMITS.replace(b"45000", b"250").replace(b"5000", b"250")
+        monkeypatch.setattr(link, "LIMITS", limits)
+
+    async def test_a_statement_that_takes_too_long_is_tried_again(
+        self, database_18: str, tmp_path: Path
+    ) -> None:
+        ran: list[str] = []
+        async with Flowstone(database_url=database_18, home=tmp_path) as fs:
+            with psycopg.connect(database_18, autocommit=True) as conn:
+                conn.execute("CREATE SEQUENCE times")
+                conn.execute(
+                    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                    " IF nextval('times') = 1 THEN PERFORM pg_sleep(600); END IF;"
+                    " RETURN NEW; END $$"
+                )
+                conn.execute(
+                    "CREATE TRIGGER slow BEFORE INSERT ON flowstone_materializations"
+                    " FOR EACH ROW EXECUTE FUNCTION slow()"
+                )
+            assert (await fs.materialize(*chain({"first": lambda: None}, ran))).ok
+        assert ran == ["first"]
+
+    async def test_a_lock_is_waited_for_again_and_again(
+        self, database_18: str, tmp_path: Path
+    ) -> None:
+        async with open_store(database_18, tmp_path) as store:
+            await store.start_run(run("r"), [])
+            async with await connect(database_18) as other, anyio.create_task_group() as group:
+                await other.execute("BEGIN; LOCK flowstone_current")
+                group.start_soon(store.claim, "r", ["a"], None)
+                async with await connect(database_18) as third:
+                    seen: set[object] = set()
+                    while len(seen) < 2:
+                        waiting = await third.execute(
+                            "SELECT pid, xact_start FROM pg_stat_activity"
+                            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                        )
+                        seen.update(await waiting.fetchall())
+                await other.execute("ROLLBACK")
+            assert (await store.claim("r", ["a"], None))[0].granted
+
+    async def test_who_stops_in_the_middle_keeps_nobody_out_for_long(
+        self, database_18: str, tmp_path: Path
+    ) -> None:
+        """A laptop that was shut, or a process that was stopped, inside of a transaction."""
+        async with (
+            open_store(database_18, tmp_path) as stopped,
+            open_store(database_18, tmp_path) as store,
+        ):
+            await store.start_run(run("r"), [])
+            has_locked = anyio.Event()
+
+            async def stop(conn: AsyncConnection[Any]) -> None:
+                await conn.execute("LOCK flowstone_current")
+                has_locked.set()
+                await anyio.sleep_forever()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(stopped._link.transact, stop)
+                await has_locked.wait()
+                assert (await store.claim("r", ["a"], None))[0].granted
+                group.cancel_scope.cancel()
 
 
 async def beats(conn: AsyncConnection[Any]) -> int:

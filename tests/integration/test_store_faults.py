@@ -272,13 +272,13 @@ class TestBroken:
     ) -> None:
         """The word to commit, or the answer to it: no batch is missing, none is there twice."""
         proxy = Proxy(database, folder)
+        losses: list[list[Loss]] = [["request"], ["reply"], ["request"] * 2, ["request", "reply"]]
         async with proxy.open() as through, open_store(through, folder) as store:
             await store.start_run(run("r"), [], claims=[f"a{n}" for n in range(30)])
             previous: list[tuple[uuid.UUID, str]] = []
             async with store.journal("r") as session:
                 for number in range(30):
-                    loss: Loss = "reply" if number % 2 else "request"
-                    proxy.losses += [loss] * (1 + number % 3 // 2)
+                    proxy.losses += losses[number % len(losses)]
                     row = made(f"a{number}", "r", *previous)
                     await session.write([row])
                     assert (row.recorded, proxy.losses) == ("success", [])

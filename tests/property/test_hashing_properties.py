@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flowstone.core.hashing import combine, content_digest, content_digest_of, digest
+from flowstone.core.hashing import combine, combine_three, content_digest, content_digest_of, digest
 from tests.property.sample_values import keys, look_alikes, same, values
 
 _LOOSE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -71,6 +71,11 @@ _parts = st.one_of(st.none(), st.text("ab:N", max_size=3), st.binary(max_size=3)
 @given(st.lists(_parts, max_size=4), st.lists(_parts, max_size=4))
 def test_combine_tells_all_lists_of_parts_apart(one: list[Any], other: list[Any]) -> None:
     assert (combine("t", *one) == combine("t", *other)) == (one == other)
+
+
+@given(*[st.text("aß\ud800", max_size=3) | st.text("x", min_size=254, max_size=258)] * 3)
+def test_three_texts_are_combined_as_any_number(tag: str, one: str, other: str) -> None:
+    assert combine_three(tag, one, other) == combine(tag, one, other)
 
 
 @given(st.binary(), st.integers(1, 7))

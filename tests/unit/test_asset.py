@@ -35,7 +35,7 @@ Mark = From(orders)
 
 
 def kinds(made: Asset[..., Any]) -> dict[str, str]:
-    assert made.problems == []
+    assert not made.problems
     return {p.name: p.asset if p.kind == "dependency" else p.kind for p in made.parameters}
 
 
@@ -122,7 +122,7 @@ class TestWithoutFunction:
         made: Asset[..., Any] = Asset(name="c", depends_on=["a", "b", "a"])
         assert made.name == "c"
         assert made.depends_on == ["a", "b"]
-        assert made.edges == [("", "a"), ("", "b")]
+        assert list(made.edges) == [("", "a"), ("", "b")]
         assert made.place == ""
         assert made.returns is Any
         assert not made.is_async
@@ -143,7 +143,7 @@ class TestParameters:
 
         assert kinds(made) == {"orders": "orders", "rates": "rates"}
         assert made.depends_on == ["orders", "rates"]
-        assert made.edges == [("orders", "orders"), ("rates", "rates")]
+        assert list(made.edges) == [("orders", "orders"), ("rates", "rates")]
 
     def test_a_parameter_with_default_is_config(self) -> None:
         @asset
@@ -247,7 +247,7 @@ def made(a: Rows[int], b: "Rows[int]", c: Plain, d: "Plain"): ...
         def made(rates: int) -> None: ...
 
         assert made.depends_on == ["rates", "orders", "tables"]
-        assert made.edges == [("rates", "rates"), ("", "orders"), ("", "tables")]
+        assert list(made.edges) == [("rates", "rates"), ("", "orders"), ("", "tables")]
 
     @pytest.mark.parametrize("deps", ["rates", orders])
     def test_deps_takes_a_single_one(self, deps: Any) -> None:
@@ -259,7 +259,7 @@ def made(a: Rows[int], b: "Rows[int]", c: Plain, d: "Plain"): ...
         def made(a: int, b: int) -> None: ...
 
         assert made.depends_on == ["orders"]
-        assert made.edges == [("a", "orders"), ("b", "orders")]
+        assert list(made.edges) == [("a", "orders"), ("b", "orders")]
 
     def test_context_is_told_by_its_annotation_alone(self) -> None:
         """Imported under TYPE_CHECKING, as linters have it, it is known by its name."""
@@ -366,7 +366,7 @@ class TestKindsOfFunctions:
 
     @pytest.mark.parametrize("name", ["a", "_a", "a.b/c-d", "a1", "a.1", "x" * 512])
     def test_good_names(self, name: str) -> None:
-        assert Asset(name=name).problems == []
+        assert not Asset(name=name).problems
 
     @pytest.mark.parametrize(
         "name",

@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flowstone.core.config import MASK
+from flowstone.core.fingerprint.expand import Expander, Extra
+from flowstone.core.fingerprint.graph import Graph
+from flowstone.core.fingerprint.influence import Influence
+from flowstone.core.fingerprint.link import Linker
 from flowstone.errors import DefinitionError
 from flowstone.sources import cache as summaries
 from flowstone.sources import codes
+from flowstone.sources.cache import Summaries
+from flowstone.sources.live import LiveObjects
+from flowstone.sources.locate import Places
+from flowstone.sources.modules import ProjectModules
 from tests.unit.projects import Project
 
 if TYPE_CHECKING:
@@ -379,3 +387,50 @@ def test_a_value_that_was_computed_with_an_older_function_is_another_one(tmp_pat
     versions = {name: version for name, (version, _) in found.items()}
     assert versions["first"] == versions["back"]
     assert len(set(versions.values())) == 4
+
+
+ALONE = """
+    from flowstone import asset
+
+    RATE = 3
+
+    def helper():
+        return 1
+
+    @asset
+    def lone():
+        '''One.'''
+        return 1
+
+    @asset
+    def defaulted(rate=RATE):
+        return rate
+
+    @asset
+    async def reaching():
+        return helper() + RATE
+
+    @asset
+    def documented():
+        return documented.__doc__
+
+    @asset
+    def asking():
+        return eval("1")
+"""
+
+
+@pytest.mark.parametrize("name", ["lone", "defaulted", "reaching", "documented", "asking"])
+def test_an_asset_of_one_text_has_the_code_that_the_whole_graph_says(
+    project: Project, name: str
+) -> None:
+    project.write({"alone.py": ALONE})
+    modules = ProjectModules(Summaries(None))
+    places = Places(modules)
+    expander = Expander(Linker(modules), LiveObjects(places))
+    node = places.root_of(vars(import_module("alone"))[name].fn)
+    assert node is not None
+    short, whole = Graph(expander, Influence([])), Graph(expander, Influence([]))
+    short.add_plain(name, node)
+    whole.add(name, Extra(["@"], [("0", node)]))
+    assert short.codes() == whole.codes()

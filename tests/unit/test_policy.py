@@ -30,7 +30,7 @@ def one() -> int:
 
 def policy(**options: Any) -> Policy:
     made: Asset[..., Any] = asset(name="given", **options)(one)
-    assert made.problems == []
+    assert not made.problems
     return made.policy
 
 
@@ -112,7 +112,7 @@ class TestMistakes:
         async def fetched() -> int:
             return 1
 
-        assert fetched.problems == []
+        assert not fetched.problems
 
     def test_a_graph_tells_all_of_them_at_once(self) -> None:
         first = asset(name="first", retries=-1, timeout=0)(one)

@@ -85,7 +85,7 @@ class TestTaking:
         }
         assert bound.resources == ["warehouse", "limit"]
         assert bound.depends_on == ["orders"]
-        assert bound.edges == [("orders", "orders")]
+        assert list(bound.edges) == [("orders", "orders")]
         assert [each.name for each in bound.config] == ["rate"]
 
     def test_an_explicit_dependency_and_the_context_come_before(self) -> None:

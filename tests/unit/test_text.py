@@ -177,4 +177,4 @@ def test_rings_depth_and_size_of_metadata_are_bounded() -> None:
 def test_any_json_like_metadata_is_storable(value: object) -> None:
     text = json.dumps(jsonable(value), allow_nan=False, ensure_ascii=False)
     assert _storable(text)
-    assert r"\u0000" not in text
+    assert r"\u0000" not in text.replace(r"\\", "")  # what is left of the text itself

@@ -93,6 +93,23 @@ class Expander:
             found = self._known[node] = self._expand(node)
         return found
 
+    def alone(self, node: Node) -> tuple[str, Definition] | None:
+        """Its own digest and definition, of a ``root`` that reaches nothing and is beyond doubt.
+
+        That is what ``expand`` says of it, for less.
+        """
+        module = self._linker.module(node.module)
+        if module is None or module.trouble is not None:
+            return None
+        part = module.summary.parts[node.number]
+        if part.hints or part.past or part.reads_docs or part.reads_hints:
+            return None
+        for ref in part.refs:
+            if ref not in part.given and self._linker.resolve(module, ref):
+                return None
+        own = part.root or part.digest
+        return own, _definition(module, part.name, [part], own)
+
     def is_current(self) -> bool:
         """Whether live objects still say what they said."""
         for node, before in self._extras.items():
@@ -202,6 +219,9 @@ class Expander:
 
 
 def _definition(module: Module, name: str, parts: list[Part], own: str) -> Definition:
-    pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
-    source = pieces[0] if len(pieces) == 1 else "\n".join(dict.fromkeys(pieces))
+    if len(parts) == 1:
+        source = cut(module.data, parts[0].start, parts[0].end, parts[0].secrets)
+    else:
+        pieces = [cut(module.data, part.start, part.end, part.secrets) for part in parts]
+        source = "\n".join(dict.fromkeys(pieces))
     return Definition(f"{module.label}.{name}", own, module.place(parts[0].line), source)

@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, TypeAlias
 import rustworkx as rx
 
 from flowstone.core.code import Code, Remark
+from flowstone.core.fingerprint.expand import Extra
 from flowstone.core.fingerprint.link import Node
-from flowstone.core.fingerprint.merkle import Edge, digests
+from flowstone.core.fingerprint.merkle import Edge, above, alone, digests
 from flowstone.core.hashing import combine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from flowstone.core.code import Definition
-    from flowstone.core.fingerprint.expand import Expander, Expansion, Extra
+    from flowstone.core.fingerprint.expand import Expander, Expansion
     from flowstone.core.fingerprint.influence import Influence
 
 Arrows: TypeAlias = "rx.PyDiGraph[int, None]"
 
 _IGNORED = combine("ignored")
+_PLAIN = combine("asset", "@")
 #: How many sets of reached nodes are kept to be shared; each may hold all nodes.
 _KEPT = 1_024
 
@@ -38,6 +40,7 @@ class Graph:
     ) -> None:
         self._expander = expander
         self._influence = influence
+        self._is_influence = bool(influence.on or influence.remarks)
         self._without = without
         self._numbers: dict[Node, int] = {}
         self._own: list[str] = []
@@ -46,6 +49,18 @@ class Graph:
         self._laid: dict[int, Expansion] = {}
         self._remarks: dict[int, list[Remark]] = {}
         self._assets: dict[str, int] = {}
+        self._alone: dict[str, Code] = {}
+
+    def add_plain(self, asset: str, node: Node) -> None:
+        """Add an asset whose function is made of one text: that of a ``root`` node."""
+        influenced = self._is_influence and self._is_influenced(node)
+        found = None if influenced else self._expander.alone(node)
+        if found is None:
+            self.add(asset, Extra(["@"], [("0", node)]))
+        else:
+            own, definition = found
+            version = above(_PLAIN, "0", alone(own))
+            self._alone[asset] = Code(version, (definition,))
 
     def add(self, asset: str, made_of: Extra) -> None:
         """Add an asset: the texts and nodes its function is made of."""
@@ -58,8 +73,19 @@ class Graph:
             self._remarks[number] = made_of.remarks
         self._lay([(number, made_of.edges)])
 
+    def _is_influenced(self, node: Node) -> bool:
+        """Whether other statements change a node, or have something said about it."""
+        changed = _changed(node)
+        return changed in self._influence.on or changed in self._influence.remarks
+
     def codes(self) -> dict[str, Code]:
         """The code of each asset."""
+        return self._alone | self._codes()
+
+    def _codes(self) -> dict[str, Code]:
+        """The code of the assets that reach more than their own text."""
+        if not self._assets:
+            return {}
         while self._lay_held():
             pass
         laid, remarks = self._laid, self._remarks
@@ -122,7 +148,7 @@ class Graph:
         number = self._append(laid.own)
         self._laid[number] = laid
         edges, remarks = laid.edges, laid.remarks
-        if self._influence.on or self._influence.remarks:
+        if self._is_influence:
             changed = _changed(node)
             remarks = [*remarks, *self._influence.remarks.get(changed, ())]
             edges = [*edges, *(("+", each) for each in self._influence.on.get(changed, ()))]

@@ -9,7 +9,7 @@ from flowstone.core.config import MASK, is_secret, redact
 from flowstone.core.fingerprint.names import dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 _WORDS = (b"pass", b"pw", b"secret", b"credential", b"bearer", b"authorization", b"token", b"key")
 
@@ -30,13 +30,18 @@ def secrets_in(node: ast.AST) -> list[ast.expr]:
     return sorted(found.values(), key=_place)
 
 
-def cut(data: bytes, start: int, end: int, spans: Iterable[Sequence[int]]) -> str:
+def cut(data: bytes, start: int, end: int, spans: Sequence[Sequence[int]]) -> str:
     """The text between two places, ``MASK`` for each of the spans, no passwords in addresses."""
+    if not spans:
+        return _shown(_text_of(data[start:end]))
     text = ""
     for first, last in spans:
         text += f'{_text_of(data[start:first])}"{MASK}"'
         start = last
-    text += _text_of(data[start:end])
+    return _shown(text + _text_of(data[start:end]))
+
+
+def _shown(text: str) -> str:
     return redact(text) if "://" in text or "password" in text else text
 
 

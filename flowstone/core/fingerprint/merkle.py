@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from flowstone.core.hashing import combine, combine_texts
+from flowstone.core.hashing import combine, combine_three
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,7 +59,17 @@ def _refined(colours: dict[int, str], edges: Sequence[Sequence[Edge]]) -> dict[i
     return {node: combine("on", colour, ring) for node, colour in colours.items()}
 
 
+def alone(own: str) -> str:
+    """The digest of a node that reaches nothing."""
+    return combine_three("node", own, "")
+
+
+def above(own: str, label: str, near: str) -> str:
+    """The digest of a node that reaches one other, of this digest, under that name."""
+    return combine_three("node", own, f"{near} {label}")
+
+
 def _digest(tag: str, own: str, near: list[tuple[str, str]]) -> str:
     if len(near) > 1:
         near.sort()
-    return combine_texts([tag, own, "\n".join([f"{digest} {label}" for label, digest in near])])
+    return combine_three(tag, own, "\n".join([f"{digest} {label}" for label, digest in near]))

@@ -39,6 +39,10 @@ class Job:
     output: Output = field(default_factory=Output)
 
 
+def nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Executor(Protocol):
     """Calls functions for a run; all its methods are called on the run's event loop.
 
@@ -50,8 +54,10 @@ class Executor(Protocol):
     #: Whether inputs that are stored are to come as ``Input``, not as the object itself.
     by_reference: bool
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report to this loop from now on."""
+    def start(
+        self, loop: asyncio.AbstractEventLoop, rested: Callable[[], object] = nothing
+    ) -> None:
+        """Report to this loop from now on; ``rested`` is called after one or several ends."""
 
     def submit(self, job: Job) -> None:
         """Take a job; it is never waited for."""
@@ -68,3 +74,13 @@ class Executor(Protocol):
 
 #: Stands for the value of a ``Made`` that was saved by another process and stayed there.
 ABSENT: Final = object()
+
+
+def refusal(asset: AnyAsset) -> str:
+    """Why an asset can't be made in a process, and how to mend it; nothing if it can."""
+    if asset.resources:
+        return (
+            f"{asset.label} takes the resource {asset.resources[0]!r}, which lives in the run's own"
+            " process; use executor='thread', or open it inside the function"
+        )
+    return ""

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from flowstone.errors import AssetTimeoutError
+from flowstone.runner.executors.base import nothing
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.step import Awaited, awaited
 
@@ -29,8 +30,8 @@ GLANCE_SECONDS = 0.01
 #: Seconds that closing waits for what ends by itself: idle threads, killed processes, coroutines.
 CLOSING_SECONDS = 10.0
 
-#: Ends that are delivered before the loop gets its turn.
-_BATCH = 1_000
+#: Ends that are delivered before the loop gets its turn, and rows theirs to be written.
+_BATCH = 16
 
 
 class Caller(Protocol):
@@ -122,9 +123,11 @@ class Crew:
         with self._lock:
             return tuple(self._left.values())
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report to this loop from now on."""
-        self._loop = loop
+    def start(
+        self, loop: asyncio.AbstractEventLoop, rested: Callable[[], object] = nothing
+    ) -> None:
+        """Report to this loop from now on; ``rested`` is called after one or several ends."""
+        self._loop, self._rested = loop, rested
 
     def submit(self, job: Job) -> None:
         """Take a job; it begins when a thread is free."""
@@ -197,6 +200,7 @@ class Crew:
                         return
                 self._ended(*self._ends.popleft())
         finally:
+            self._rested()
             if not is_over:
                 self._loop.call_soon(self._deliver)
 
@@ -223,6 +227,7 @@ class Crew:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         outcome = task.result() if error is None else describe(error)
         self._ended(job, outcome, contextvars.copy_context())
+        self._rested()
 
     def _look(self) -> None:
         """Tell what has begun meanwhile, and look again later while jobs wait for their begin."""
@@ -260,6 +265,7 @@ class Crew:
                 return
         msg = f"{job.label} took longer than its timeout of {job.timeout:g} s; {ending}"
         self._ended(job, describe(AssetTimeoutError(msg)), contextvars.copy_context())
+        self._rested()
 
     def _give_up(self, member: _Member) -> str:
         """Go on without a thread, and say what becomes of it; nothing if its call has ended."""

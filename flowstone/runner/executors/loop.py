@@ -12,6 +12,7 @@ import contextvars
 import inspect
 import math
 import time
+import types
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,9 +20,10 @@ import anyio
 import anyio.lowlevel
 
 from flowstone.errors import AssetTimeoutError
+from flowstone.log import keeping
+from flowstone.runner.executors.base import nothing
 from flowstone.runner.failure import Failure, describe
 from flowstone.runner.ledger import now
-from flowstone.runner.output import capturing
 from flowstone.runner.step import Lost, keep_all, take
 from flowstone.runner.versions import Input
 from flowstone.threads import in_thread, is_stopped
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from flowstone.runner.step import Outcome
 
 T = TypeVar("T")
+_COROUTINE = types.CoroutineType
 
 #: Seconds a worker goes on without giving way to the journal.
 TURN_SECONDS = 0.001
@@ -67,9 +70,14 @@ class LoopExecutor:
         self._jobs: deque[Job] = deque()
         self._active = 0
         self._running = 0
+        self._has_told = False
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing to do: it is the loop of the group."""
+    def start(
+        self, loop: asyncio.AbstractEventLoop, rested: Callable[[], object] = nothing
+    ) -> None:
+        """Report from now on, to the loop of the group; ``rested`` is called after ends."""
+        del loop
+        self._rested = rested
 
     def submit(self, job: Job) -> None:
         """Have a job done; a worker that is at it takes it next, or another begins."""
@@ -92,34 +100,36 @@ class LoopExecutor:
 
     async def _work(self) -> None:
         since = time.monotonic()
+        task = asyncio.current_task()
         try:
-            while self._jobs and self._running < self.size:
-                await self._do(self._jobs.popleft())
+            while (self._jobs or self._rest()) and self._running < self.size:
+                await self._do(self._jobs.popleft(), task)
                 if time.monotonic() - since > TURN_SECONDS:
+                    self._rest()
                     await anyio.lowlevel.checkpoint()
                     since = time.monotonic()
         except anyio.get_cancelled_exc_class() as error:
             if is_stopped(error):  # else a function has cancelled the worker, and was long over
-                self._jobs.clear()  # no other worker is to begin them
+                self._jobs.clear()  # no other worker is to begin them, or others
+                self._has_told = False
                 raise
         finally:
             self._leave()
 
-    async def _do(self, job: Job) -> None:
+    async def _do(self, job: Job, task: asyncio.Task[Any] | None) -> None:
         self._running += 1
         try:
-            outcome = await self._call(job)
-            if _is_cancelling():
-                outcome = await _without_cancelling(outcome)
+            job.started_at = now()
+            job.begun(job)
+            outcome = await (self._outcome(job) if job.timeout is None else self._in_time(job))
+            if task is not None and task.cancelling():
+                outcome = await _without_cancelling(outcome, task)
         finally:
             self._running -= 1
+        self._has_told = True
         job.ended(job, outcome)
 
-    async def _call(self, job: Job) -> Outcome:
-        job.started_at = now()
-        job.begun(job)
-        if job.timeout is None:
-            return await self._outcome(job)
+    async def _in_time(self, job: Job) -> Outcome:
         with anyio.move_on_after(job.timeout):
             return await self._outcome(job)
         msg = f"asset {job.assets[0].name!r} took longer than its timeout of {job.timeout:g} s"
@@ -129,20 +139,20 @@ class LoopExecutor:
         """What the function made, and what it cost to decode and encode, mostly in a thread."""
         assets, arguments, values = job.assets, job.arguments, job.values
         try:
-            if any(type(each) is Input for each in arguments.values()):
+            if Input in map(type, arguments.values()):
                 taken = await self._aside(in_thread(take, arguments, values))
                 if isinstance(taken, Lost):
                     return taken
             else:
                 taken = arguments
-            with capturing(job.output):
-                context = contextvars.copy_context()
-            made: Any = context.run(assets[0], **taken)
+            context = contextvars.copy_context()
+            context.run(keeping.set, job.output)
+            made: Any = context.run(assets[0].fn or assets[0], **taken)
             # The coroutine holds what it was given, and nothing else does.
             arguments.clear()
             taken.clear()
-            if inspect.isawaitable(made):
-                made = await _Driven(self, assets[0], made, context)
+            if type(made) is _COROUTINE or inspect.isawaitable(made):
+                made = await self._driven(assets[0], made, context)
             value, made = made, None
             if is_small(value) and values.manager(assets[0]) is None:
                 return keep_all(assets, value, values)
@@ -163,43 +173,28 @@ class LoopExecutor:
     def _leave(self) -> None:
         """A worker waits, or ends: the next one begins if there is work for it."""
         self._active -= 1
-        if self._jobs and not self._active and self._running < self.size:
+        if self._active:
+            return
+        if not self._jobs:
+            self._rest()  # what is submitted now has a worker
+        elif self._running < self.size:
             self._hire()
 
-    def tell_blocked(self, asset: AnyAsset, seconds: float) -> None:
-        """A function has kept the loop for that long."""
-        if self._blocked is not None:
-            self._blocked(asset, seconds)
+    def _rest(self) -> bool:
+        """No more ends are told for now: say whether there are jobs then."""
+        if self._has_told:
+            self._has_told = False
+            self._rested()
+        return bool(self._jobs)
 
-    def waits(self) -> None:
-        """The function that a worker calls waits for something."""
-        self._leave()
-
-    def goes_on(self) -> None:
-        """What it waited for is there."""
-        self._active += 1
-
-
-class _Driven:
-    """A coroutine stepped by hand: in a context of its own, seen when it waits, and timed."""
-
-    __slots__ = ("_asset", "_context", "_executor", "_made")
-
-    def __init__(
-        self,
-        executor: LoopExecutor,
-        asset: AnyAsset,
-        made: Awaitable[Any],
-        context: contextvars.Context,
-    ) -> None:
-        self._executor, self._asset, self._made = executor, asset, made
-        self._context = context
-
-    def __await__(self) -> Generator[asyncio.Future[Any], None, Any]:
-        made = self._made
-        coroutine: Coroutine[Any, None, Any] = made if inspect.iscoroutine(made) else _one(made)
-        del self._made, made
-        run = self._context.run
+    @types.coroutine
+    def _driven(
+        self, asset: AnyAsset, made: Awaitable[Any], context: contextvars.Context
+    ) -> Generator[asyncio.Future[Any], None, Any]:
+        """Step a coroutine by hand: in a context of its own, seen when it waits, and timed."""
+        coroutine: Coroutine[Any, None, Any] = made if type(made) is _COROUTINE else _one(made)
+        del made
+        run = context.run
         error: BaseException | None = None
         while True:
             began = time.monotonic()
@@ -211,24 +206,19 @@ class _Driven:
             except StopIteration as stop:
                 return stop.value
             finally:
-                if (held := time.monotonic() - began) > BLOCKED_SECONDS:
-                    self._executor.tell_blocked(self._asset, held)
-            self._executor.waits()
+                if (held := time.monotonic() - began) > BLOCKED_SECONDS and self._blocked:
+                    self._blocked(asset, held)
+            self._leave()
             error = None
             try:
                 yield awaited
             except BaseException as thrown:  # noqa: BLE001 - the coroutine is to have it
                 error = thrown
             finally:
-                self._executor.goes_on()
+                self._active += 1
 
 
-def _is_cancelling() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-async def _without_cancelling(outcome: Outcome) -> Outcome:
+async def _without_cancelling(outcome: Outcome, task: asyncio.Task[Any]) -> Outcome:
     """The outcome of a function that cancelled the task it ran in; the next one starts without.
 
     It fails if that is still to come, as it would in a task of its own.
@@ -239,8 +229,7 @@ async def _without_cancelling(outcome: Outcome) -> Outcome:
         if is_stopped(error):
             raise
         outcome = outcome if isinstance(outcome, Failure) else describe(error)
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
+    while task.cancelling():
         task.uncancel()
     return outcome
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from flowstone.core.context import Context
 from flowstone.errors import DefinitionError, WorkerDiedError
 from flowstone.log import unkept
-from flowstone.runner.executors.base import ABSENT
+from flowstone.runner.executors.base import ABSENT, refusal
 from flowstone.runner.executors.crew import Crew
 from flowstone.runner.executors.naming import without_function
 from flowstone.runner.executors.texts import texts
@@ -41,7 +41,6 @@ from flowstone.runner.step import Lost, Made
 from flowstone.runner.versions import Input
 
 if TYPE_CHECKING:
-    from flowstone.core.asset import AnyAsset
     from flowstone.core.context import Logger
     from flowstone.runner.executors.base import Job
     from flowstone.runner.executors.worker import Answer
@@ -95,16 +94,6 @@ class Processes(Crew):
 
     def _new(self) -> _Elsewhere:
         return _Elsewhere(self._setting or _Setting.of_now(), self._keepers)
-
-
-def refusal(asset: AnyAsset) -> str:
-    """Why an asset can't be made in a process, and how to mend it; nothing if it can."""
-    if asset.resources:
-        return (
-            f"{asset.label} takes the resource {asset.resources[0]!r}, which lives in the run's own"
-            " process; use executor='thread', or open it inside the function"
-        )
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
