@@ -36,7 +36,7 @@ POINTS = (
 #: Points that only a run passes which takes over from a dead one.
 TAKEOVER = (
     "flowstone.store.claims:Claims.close_dead_runs",
-    "flowstone.store.claims:Claims.claim",
+    "flowstone.store.claims:Claims.close",
 )
 #: One that only an empty database has.
 MIGRATION = ("flowstone.store.schema:apply",)
@@ -68,7 +68,7 @@ def at_points(world: World, _: int, __: int) -> Iterator[Trial]:
     """Kill a run at every named point, at every change of its files, and at every request."""
     for point in POINTS:
         for when in ("before", "after"):
-            for count in (1, 3) if "write" in point or "save" in point else (1,):
+            for count in _counts(point):
                 yield at_point(world, f"{point}:{when}:{count}")
     for point in TAKEOVER:
         for when in ("before", "after"):
@@ -81,6 +81,11 @@ def at_points(world: World, _: int, __: int) -> Iterator[Trial]:
                 yield _die(job, point=f"{point}:{when}:1")
     yield from _at_files(world)
     yield from at_requests(world)
+
+
+def _counts(point: str) -> tuple[int, ...]:
+    """Which calls of a function are points: a small run has some batches, and two large values."""
+    return (1, 3) if "write" in point else (1, 2) if "save" in point else (1,)
 
 
 def at_point(world: World, point: str) -> Trial:
