@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 VARYING = [
+    (re.compile(r"; about [^;]* of work$"), ""),  # told if it is worth it
     (re.compile(r"\d\d:\d\d:\d\d"), "CLOCK"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "RUN"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "VERSION"),

@@ -44,7 +44,7 @@ def of(world: World) -> Iterator[None]:
             patched.enter_context(mock.patch.object(module, name, times))
         others: list[tuple[object, str, Any]] = [
             (ids, "_clock", ids._Clock()),
-            (ids, "os", SimpleNamespace(urandom=world.chance.randbytes)),
+            (ids, "_random", world.chance),
             (ids, "secrets", SimpleNamespace(token_hex=lambda _: f"run{next(numbers)}")),
             (retrying, "random", SimpleNamespace(random=world.chance.random)),
             (gate, "LATER", 4.0),  # asking seldom shows the same, and sooner
