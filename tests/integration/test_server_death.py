@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 # Kills the server once ``first`` is committed and nothing is being written: once, when asked to.
 CHAIN = """
     import os, signal, time

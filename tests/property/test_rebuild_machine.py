@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from flowstone.store.embedded import EmbeddedServer
     from flowstone.store.integrity import Finding
 
+pytestmark = pytest.mark.once
+
 #: Opens a connection: what it leaves is there for the next one.
 Opening: TypeAlias = "Callable[[Path], contextlib.AbstractAsyncContextManager[Flowstone]]"
 
