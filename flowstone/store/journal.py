@@ -31,6 +31,8 @@ class PostgresJournal:
         self._link, self._queries, self._recording = link, queries, recording
         self._run_id = run_id
         self._number: int | None = None
+        #: The batch that was asked for last; what came of it may not be known.
+        self._asked: int | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,21 +56,22 @@ class PostgresJournal:
         if self._number is None:
             self._number = await self._written()
         number = self._number + 1
+        may_be_in, self._asked = self._asked == number, number
         turn = {"run": self._run_id, "number": number}
         try:
             async with self._link.exchange() as exchange:
                 exchange.say(self._queries.next_batch, turn)
                 await self._recording.record(exchange, self._run_id, drafts, decisions, logs)
         except pg.DivisionByZero:
-            await self._expect(number)
+            await self._expect(number, may_be_in=may_be_in)
         self._number = number
 
-    async def _expect(self, number: int) -> None:
-        """Make sure that a batch whose turn it is not is in already."""
+    async def _expect(self, number: int, *, may_be_in: bool) -> None:
+        """Make sure that a batch whose turn it is not is in already, by an attempt of ours."""
         written = await self._written()
         if written == number - 1:
             raise lost(self._run_id)
-        if written != number:
+        if written != number or not may_be_in:
             msg = f"run {self._run_id} has another writer"
             raise StoreError(msg)
 

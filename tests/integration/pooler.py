@@ -6,15 +6,13 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from flowstone.store.embedded import account, guardian
-from tests.integration.servers import PASSWORD, closed_port
+from tests.integration.servers import PASSWORD, closed_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,18 +67,7 @@ def pooled(pgbouncer: str, url: str) -> Iterator[str]:
         ):
             try:
                 through = make_conninfo(url, port=str(port))
-                _wait_for(through, Path(folder) / "log")
+                wait_for(through, Path(folder) / "log")
                 yield through
             finally:
                 process.kill()
-
-
-def _wait_for(url: str, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, log.read_text()
-        else:
-            return

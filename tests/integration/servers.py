@@ -53,7 +53,7 @@ class Server:
 
     def end(self, how: signal.Signals) -> None:
         """End it once it answers: SIGINT in order, SIGQUIT without, SIGKILL without its knowing."""
-        _wait_for(self.url, self.log)
+        wait_for(self.url, self.log)
         os.kill(int((self.data / "postmaster.pid").read_text().splitlines()[0]), how)
 
     def kill_backend(self) -> None:
@@ -92,7 +92,7 @@ def running_server(bindir: Path | None = None) -> Iterator[Server]:
             url = f"postgresql://flowstone:{PASSWORD}@127.0.0.1:{port}/postgres"
             command = [programs.postgres, "-D", str(data), *options]
             with _running(command, data / "postmaster.pid", owner, root / "log"):
-                _wait_for(url, root / "log")
+                wait_for(url, root / "log")
                 yield Server(url, data, root / "log")
     finally:
         shutil.rmtree(root, ignore_errors=True)
@@ -134,7 +134,8 @@ def _running(
             server.stdin.close()
 
 
-def _wait_for(url: str, log: Path) -> None:
+def wait_for(url: str, log: Path) -> None:
+    """Return once connections are taken; what ``log`` says if none is within a minute."""
     deadline = time.monotonic() + 60
     while True:
         try:

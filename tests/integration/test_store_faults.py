@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from flowstone.core.records import Draft, Run, ValuePointer
-from flowstone.errors import DatabaseUnavailableError, RunLostError
+from flowstone.errors import DatabaseUnavailableError, RunLostError, StoreError
 from flowstone.ids import materialization_id
 from flowstone.store import heart as hearts
 from flowstone.store import patience, schema
@@ -365,6 +365,17 @@ class TestBroken:
                 proxy.losses.append("reply")
                 await session.write([row])
                 assert (await store.get("a")).status == "success"
+
+    async def test_a_second_writer_of_a_run_is_refused_and_not_taken_for_an_answer_that_was_lost(
+        self, database_18: str, tmp_path: Path
+    ) -> None:
+        async with open_store(database_18, tmp_path) as store:
+            await store.start_run(run("r"), [], claims=["a", "b", "c"])
+            async with store.journal("r") as one, store.journal("r") as other:
+                await one.write([made("a", "r")])
+                await other.write([made("b", "r")])
+                with pytest.raises(StoreError, match="another writer"):
+                    await one.write([made("c", "r")])
 
     async def test_connections_that_the_server_ends_are_replaced(
         self, database: str, tmp_path: Path
