@@ -16,23 +16,37 @@ if TYPE_CHECKING:
 Loss: TypeAlias = Literal["request", "reply"]
 
 
-class Proxy:
-    """Passes everything on; each loss in ``losses`` befalls one COMMIT and its connection."""
+class Relay:
+    """Stands before a server's socket; what passes is up to ``_serve``."""
 
     def __init__(self, conninfo: str, folder: Path) -> None:
         self._conninfo, self._folder = conninfo, folder
-        self.losses: list[Loss] = []
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[str]:
-        """The connection string that leads through the proxy."""
+        """The connection string that leads through it."""
         parts = conninfo_to_dict(self._conninfo)
         port = parts.get("port", 5432)
         self._server = f"{parts['host']}/.s.PGSQL.{port}"
         mine = str(self._folder / f".s.PGSQL.{port}")
         async with await asyncio.start_unix_server(self._serve, mine) as server:
             yield make_conninfo(self._conninfo, host=str(self._folder), requirepeer="")
+            self.shut()
             server.close()
+
+    def shut(self) -> None:
+        """Nobody comes through any more."""
+
+    async def _serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        raise NotImplementedError
+
+
+class Proxy(Relay):
+    """Passes everything on; each loss in ``losses`` befalls one COMMIT and its connection."""
+
+    def __init__(self, conninfo: str, folder: Path) -> None:
+        super().__init__(conninfo, folder)
+        self.losses: list[Loss] = []
 
     async def asked(self, data: bytes) -> Loss | None:
         """What is lost of this request."""

@@ -6,37 +6,24 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from tests.integration.proxy import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
-class Valve:
+class Valve(Relay):
     """Passes everything on, in the event loop it was opened in.
 
     ``delay`` is how many seconds each piece takes.
     """
 
     def __init__(self, conninfo: str, folder: Path) -> None:
-        self._conninfo, self._folder = conninfo, folder
+        super().__init__(conninfo, folder)
         self._links: set[asyncio.StreamWriter] = set()
         self._frozen: set[asyncio.StreamWriter] = set()
         self._is_open = True
         self.delay = 0.0
-
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[str]:
-        """The connection string that leads through it."""
-        parts = conninfo_to_dict(self._conninfo)
-        port = parts.get("port", 5432)
-        self._server = f"{parts['host']}/.s.PGSQL.{port}"
-        mine = str(self._folder / f".s.PGSQL.{port}")
-        async with await asyncio.start_unix_server(self._serve, mine) as server:
-            yield make_conninfo(self._conninfo, host=str(self._folder), requirepeer="")
-            self.shut()
-            server.close()
 
     def shut(self) -> None:
         """End all connections, and let no other begin."""
